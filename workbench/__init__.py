@@ -1,0 +1,1 @@
+"""What authors and tests need and never deploys: the command line, the machine compiler, the embedded AWS."""
