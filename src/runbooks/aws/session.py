@@ -1,0 +1,159 @@
+"""The one way to AWS for runbooks: reads are recorded, and nothing is changed outside an open change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from pydantic import JsonValue
+
+from runbooks.aws.operations import is_read
+from runbooks.aws.redaction import redact
+from runbooks.errors import MutationRefused
+from runbooks.model import Model
+
+_PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+_ONCE = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 1})
+"""A mutation is sent once: whether to send it again is the step ledger's decision, not the SDK's."""
+
+_CALL = "runbooks_call"
+
+
+class Call(Model):
+    """One AWS call as the audit trail shows it. `duration_ms` is in milliseconds."""
+
+    operation: str
+    parameters: dict[str, JsonValue]
+    region: str
+    request_id: str | None = None
+    status: int | None = None
+    error: str | None = None
+    duration_ms: int | None = None
+    attempts: int = 1
+
+
+class AwsSession:
+    """boto3 clients whose every call passes here.
+
+    A call on the reviewed list of reads is recorded. Any other is a mutation, and raises MutationRefused unless it
+    is the very call (operation and parameters) that `open_change` was entered with.
+    """
+
+    def __init__(self, region: str) -> None:
+        self.region = region
+        self._calls: list[Call] = []
+        self._open: tuple[str, dict[str, Any]] | None = None
+        self._secrets: set[str] = set()
+        self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._session = boto3.Session(region_name=region)
+        events = self._session.events
+        events.register_first("before-parameter-build", self._admit)
+        events.register_last("after-call", self._answered)
+        events.register_last("after-call-error", self._unanswered)
+
+    def client(self, service: str, region: str | None = None) -> Any:
+        """A boto3 client, made once per service and region."""
+        return self._client(service, region or self.region, changing=False)
+
+    def read(self, operation: str, parameters: dict[str, Any], region: str | None = None) -> dict[str, Any]:
+        """Call `service:Operation`, which must be on the list of reads, and return its response."""
+        service, _, name = operation.partition(":")
+        return self._send(self.client(service, region), name, parameters)
+
+    def change(self, operation: str, parameters: dict[str, Any], region: str | None = None) -> dict[str, Any]:
+        """Send the open change's call, once."""
+        service, _, name = operation.partition(":")
+        return self._send(self._client(service, region or self.region, changing=True), name, parameters)
+
+    @contextmanager
+    def open_change(self, operation: str, parameters: dict[str, Any]) -> Iterator[None]:
+        """Within the block exactly this call may change the world."""
+        if self._open is not None:
+            raise MutationRefused(f"{operation}: another change ({self._open[0]}) is still open")
+        self._open = (operation, parameters)
+        try:
+            yield
+        finally:
+            self._open = None
+
+    def reveal(self, secret: str, version_id: str) -> str:
+        """A secret's value, for the moment of a call. It is redacted from everything this session records."""
+        client = self._client("secretsmanager", self.region, changing=False)
+        with self.open_change("secretsmanager:GetSecretValue", {"SecretId": secret, "VersionId": version_id}):
+            value: str = client.get_secret_value(SecretId=secret, VersionId=version_id)["SecretString"]
+        self.hide(value)
+        return value
+
+    def hide(self, value: str) -> None:
+        """Redact this value from everything that is recorded from now on."""
+        self._secrets.add(value)
+
+    def redact(self, value: Any) -> Any:
+        """`value` without anything secret, those that this session has revealed included."""
+        return redact(value, self._secrets)
+
+    def take_calls(self) -> list[Call]:
+        """The calls since the last time this was asked, oldest first."""
+        calls, self._calls = self._calls, []
+        return calls
+
+    def _client(self, service: str, region: str, *, changing: bool) -> Any:
+        key = (service, region, changing)
+        if key not in self._clients:
+            config = _ONCE if changing else _PATIENT
+            self._clients[key] = self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+        return self._clients[key]
+
+    @staticmethod
+    def _send(client: Any, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        methods = {operation: method for method, operation in client.meta.method_to_api_mapping.items()}
+        response: dict[str, Any] = getattr(client, methods[name])(**parameters)
+        return response
+
+    def _admit(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
+        operation = f"{model.service_model.service_name}:{model.name}"
+        if not is_read(operation) and self._open != (operation, params):
+            raise MutationRefused(
+                f"{operation} is not on the list of reads, and it is not the change that is open"
+                f" ({self._open[0] if self._open else 'none is'}); put it into the plan"
+            )
+        context[_CALL] = (operation, self.redact(_plain(params)), time.monotonic())
+
+    def _answered(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        metadata = parsed.get("ResponseMetadata", {})
+        self._record(
+            context,
+            request_id=metadata.get("RequestId"),
+            status=metadata.get("HTTPStatusCode"),
+            error=parsed.get("Error", {}).get("Code"),
+            attempts=metadata.get("RetryAttempts", 0) + 1,
+        )
+
+    def _unanswered(self, exception: Exception, context: dict[str, Any], **_: Any) -> None:
+        self._record(context, error=type(exception).__name__)
+
+    def _record(self, context: dict[str, Any], **outcome: Any) -> None:
+        operation, parameters, began = context[_CALL]
+        duration = round((time.monotonic() - began) * 1000)
+        region = context.get("client_region", self.region)
+        self._calls.append(
+            Call(operation=operation, parameters=parameters, region=region, duration_ms=duration, **outcome)
+        )
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {str(key): _plain(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case None | bool() | int() | float() | str():
+            return value
+        case bytes():
+            return f"{len(value)} bytes"
+        case _:
+            return str(value)

@@ -1,0 +1,94 @@
+"""The changing steps of a runbook: a phase of the approved plan, or the inverse of one change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runbooks import clock
+from runbooks.errors import ApprovalDenied, PlanStale, RemediationFailed
+from runbooks.frame.changes import apply_change, undo_change
+from runbooks.frame.reading import fingerprints, gather, reads
+from runbooks.frame.step import Step, given_of, step_handler
+from runbooks.model import Plan
+from runbooks.policy import change_forbidden
+from runbooks.store.runs import ChangeStatus, Run
+
+_UNFINISHED = {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN, ChangeStatus.DONE, ChangeStatus.UNDOING}
+
+_UNDO_PAUSE = 5
+"""Seconds between two inverses, so that a service that has just been changed is ready for the next call."""
+
+
+def _approved_plan(step: Step, run: Run) -> Plan:
+    """The plan that may be applied. Raises ApprovalDenied unless it is, to the byte, what was approved."""
+    plan = step.diagnosis().plan
+    if plan is None or plan.hash != run.plan_hash:
+        raise PlanStale("the stored plan is not the one that was made; start the run again")
+    if run.approval_needed:
+        approval = step.ledger.approval(run.run_id)
+        if approval is None or approval.status != "approved" or approval.plan_hash != plan.hash:
+            raise ApprovalDenied(f"plan {plan.hash[:12]} was not approved")
+    return plan
+
+
+def apply(step: Step) -> dict[str, Any]:
+    """Check again all that the plan rests on, then apply the phase's changes in order. Twice is once.
+
+    Raises:
+        PlanStale: the world moved since the plan was made; nothing of this phase was applied.
+        ChangeFreeze: a freeze window or the kill switch came in between.
+    """
+    run = step.open_run()
+    runbook, phase = step.runbook, step.runbook.phase(step.event.phase)
+    plan = _approved_plan(step, run)
+    if forbidden := change_forbidden(step.frame.policy(), step.now):
+        raise forbidden
+    given = given_of(runbook, plan.resolved)
+    aws = step.target(given)
+    numbers = [number for number, _ in plan.of_phase(phase.name)]
+    if not step.ledger.changes(run.run_id).keys() & set(numbers):
+        now_fingerprint = fingerprints(runbook, gather(step, run, aws, given))[phase.name]
+        stale = now_fingerprint != step.diagnosis().fingerprints[phase.name]
+        detail = {"phase": phase.name, "stale": stale, "reads": reads(aws)}
+        run = step.record(run, "phase.stale" if stale else "phase.started", detail)
+        if stale:
+            raise PlanStale(f"the target changed after the plan was made, so {phase.name!r} was not applied")
+    for number in numbers:
+        run = apply_change(step, run, aws, plan, number)
+    if phase.name not in run.deadlines:
+        until = clock.iso(clock.utc_now() + phase.within)
+        run = step.record(
+            run,
+            "phase.applied",
+            {"phase": phase.name, "settles_by": until},
+            updates={"deadlines": run.deadlines | {phase.name: until}},
+        )
+    return step.document(run, settled=False)
+
+
+def undo(step: Step) -> dict[str, Any]:
+    """Take back the latest change that is not yet taken back; `undone` says whether nothing more can be."""
+    run = step.open_run()
+    records = step.ledger.changes(run.run_id)
+    left = any(record.status is ChangeStatus.LEFT for record in records.values())
+    todo = [record for record in records.values() if record.status in _UNFINISHED]
+    if left or not todo:
+        return step.document(run, undone=True, wait_seconds=0)
+    plan = step.diagnosis().plan
+    if plan is None:
+        raise RemediationFailed("the plan of the changes to undo is gone")
+    given = given_of(step.runbook, plan.resolved)
+    latest = max(todo, key=lambda record: record.number)
+    run = undo_change(step, run, step.target(given), plan, latest)
+    return step.document(run, undone=len(todo) == 1, wait_seconds=_UNDO_PAUSE)
+
+
+_STEPS = {"apply": apply, "undo": undo}
+
+
+def act(step: Step) -> dict[str, Any]:
+    """The changing step that the event asks for."""
+    return _STEPS[step.event.step](step)
+
+
+handler = step_handler(act)

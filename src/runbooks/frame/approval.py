@@ -1,0 +1,83 @@
+"""`Wait for approval` and `Read the decision`. The callback's output is not believed; the State table is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runbooks import clock
+from runbooks.aws.failures import translate
+from runbooks.errors import ApprovalDenied, ApprovalExpired, PlanStale
+from runbooks.frame.notify import ask
+from runbooks.frame.step import Step, step_handler
+from runbooks.store.runs import Approval
+from runbooks.store.tables import ConditionFailed
+
+
+def request(step: Step) -> dict[str, Any]:
+    """Ask for a decision on the plan. Asked again, the pending request keeps its expiry and gets the new token."""
+    run = step.open_run()
+    diagnosis = step.diagnosis()
+    if diagnosis.plan is None or diagnosis.plan.hash != run.plan_hash:
+        raise PlanStale("the stored plan is not the one that was made; start the run again")
+    approval = step.ledger.approval(run.run_id)
+    if approval is None:
+        approval = Approval(
+            status="pending",
+            plan_hash=diagnosis.plan.hash,
+            requested_at=clock.iso(step.now),
+            expires_at=clock.iso(step.now + step.runbook.approval_within),
+            token=step.event.token,
+        )
+        run = step.record(
+            run,
+            "approval.requested",
+            {"plan_hash": approval.plan_hash, "expires_at": approval.expires_at},
+            also=[step.ledger.approval_item(run.run_id, approval, replaces=None)],
+        )
+    elif approval.status == "pending":
+        step.ledger.replace_token(run.run_id, step.event.token)
+    try:
+        ask(step.frame, run, diagnosis.plan, approval, run.decision_reason)
+    except (BotoCoreError, ClientError) as failure:
+        raise translate(failure, "sns:Publish") from failure
+    return step.document(run)
+
+
+def read(step: Step) -> dict[str, Any]:
+    """Go on only if the State table says approved. A request that nobody decided is void from now on.
+
+    Raises ApprovalDenied or ApprovalExpired.
+    """
+    run = step.open_run()
+    approval = step.ledger.approval(run.run_id)
+    if approval is not None and approval.status == "pending":
+        expired = approval.model_copy(update={"status": "expired", "token": None})
+        try:
+            step.record(
+                run,
+                "approval.expired",
+                {"plan_hash": approval.plan_hash, "expires_at": approval.expires_at},
+                also=[step.ledger.approval_item(run.run_id, expired, replaces="pending")],
+            )
+            approval = expired
+        except ConditionFailed:
+            # Somebody decided between our reading and our writing.
+            approval = step.ledger.approval(run.run_id)
+    if approval is not None and approval.status == "denied":
+        raise ApprovalDenied(f"{approval.decided_by} denied plan {approval.plan_hash[:12]}: {approval.comment}")
+    if approval is None or approval.status != "approved" or approval.plan_hash != run.plan_hash:
+        raise ApprovalExpired("nobody decided in time; the request is void, start the run again")
+    return step.document(run)
+
+
+_STEPS = {"request": request, "read": read}
+
+
+def approve(step: Step) -> dict[str, Any]:
+    """The approval step that the event asks for."""
+    return _STEPS[step.event.step](step)
+
+
+handler = step_handler(approve)

@@ -1,0 +1,90 @@
+"""`Begin run`: the input is checked, the policy asked, and the run written. Nothing of the target is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from runbooks import clock
+from runbooks.aws.redaction import redact
+from runbooks.errors import InputInvalid, RunClosed
+from runbooks.frame.step import Step, given_of, step_handler
+from runbooks.model import Runbook, RunInput
+from runbooks.policy import explain, objection
+from runbooks.store.runs import Run
+
+
+def parse_input(runbook: Runbook, document: Any) -> RunInput:
+    """The start input as the runbook's model. Raises InputInvalid naming each field that is wrong."""
+    if not isinstance(document, dict):
+        kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(
+            type(document), "a number"
+        )
+        raise InputInvalid(f"the input must be a JSON object, but it is {kind}; see `runbook show {runbook.name}`")
+    try:
+        given: RunInput = given_of(runbook, document)
+    except ValidationError as invalid:
+        raise InputInvalid(f"{explain(invalid)}; see `runbook show {runbook.name}`") from None
+    return given
+
+
+def begin(step: Step) -> dict[str, Any]:
+    """Write the run, then say whether it may go on. Twice is once."""
+    runbook, invalid = step.runbook, None
+    try:
+        given = parse_input(runbook, step.event.document)
+    except InputInvalid as error:
+        invalid = error
+    run = Run(
+        run_id=step.run_id,
+        runbook=runbook.name,
+        execution_arn=step.event.execution.id,
+        started_at=clock.iso(step.started),
+    )
+    if invalid is None:
+        settings = step.frame.settings
+        targets = runbook.targets(given, settings.account, given.region or settings.region)
+        run = run.model_copy(
+            update={
+                "mode": given.mode,
+                "reason": redact(given.reason),
+                "requested_by": given.requested_by,
+                "given": redact(given.model_dump(mode="json", exclude_none=True)),
+                "targets": tuple(sorted(targets)),
+            }
+        )
+    detail = {
+        "input": redact(step.event.document),
+        "execution": step.event.execution.id,
+        "targets": list(run.targets),
+        "identity": "unverified",
+    }
+    run = step.ledger.begin(run, state=step.event.state, detail=detail, now=step.now)
+    if run.status == "closed":
+        raise RunClosed(f"{run.run_id} ended {run.ended_at} as {run.outcome}; start it again instead of redriving it")
+    if invalid is not None:
+        raise invalid
+    policy = step.frame.policy()
+    against = objection(
+        policy,
+        runbook=runbook.name,
+        mode=given.mode,
+        targets=run.targets,
+        attempts=step.ledger.attempts_today(run.targets, step.now),
+        now=step.now,
+    )
+    if against is not None:
+        raise against
+    required = policy.approval_required(runbook.risk, step.frame.settings.stage)
+    if run.audit_seq == 1:
+        run = step.record(
+            run,
+            "policy.passed",
+            {"approval_required": required, "stage": step.frame.settings.stage, "risk": runbook.risk.value},
+            updates={"approval_required": required},
+        )
+    return step.document(run)
+
+
+handler = step_handler(begin)

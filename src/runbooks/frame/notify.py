@@ -1,0 +1,67 @@
+"""What people are told over SNS: an approval that is asked for, and how a run ended."""
+
+from __future__ import annotations
+
+from aws_lambda_powertools import Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runbooks.frame.step import Frame, logger
+from runbooks.model import Change, Irreversible, Plan
+from runbooks.store.runs import Approval, Run
+
+_SUBJECT_LENGTH = 100
+
+
+def publish(frame: Frame, subject: str, message: str) -> None:
+    """Publish one message. Subjects are ASCII and at most 100 characters, as SNS demands."""
+    plain = subject.encode("ascii", "replace").decode()[:_SUBJECT_LENGTH]
+    frame.client("sns").publish(TopicArn=frame.settings.topic_arn, Subject=plain, Message=message)
+
+
+def count(metric: str, value: int = 1) -> None:
+    """Add to a metric of the namespace Runbooks. The only dimension is the service."""
+    metrics = Metrics()
+    metrics.add_metric(name=metric, unit=MetricUnit.Count, value=value)
+    metrics.flush_metrics()
+
+
+def diff(number: int, change: Change) -> str:
+    """One change as text: the call, before -> after, and the way back."""
+    undo = change.undo
+    back = f"cannot be undone: {undo.irreversible}" if isinstance(undo, Irreversible) else f"undo: {undo.operation}"
+    return f"{number}. {change.phase}: {change.operation}\n   {change.was} -> {change.becomes}\n   {back}"
+
+
+def ask(frame: Frame, run: Run, plan: Plan, approval: Approval, reason: str) -> None:
+    """Ask for a decision on exactly this plan."""
+    changes = "\n".join(diff(number, change) for number, change in enumerate(plan.changes, 1))
+    publish(
+        frame,
+        f"[{frame.settings.stage}] Approve? {run.runbook} for {run.requested_by}",
+        f"Run {run.run_id}\nTargets: {', '.join(run.targets)}\nRequested by: {run.requested_by} (unverified)\n"
+        f"Why: {run.reason}\nFound: {reason}\n\nPlan {plan.hash}\n{changes}\n\n"
+        f"Decide before {approval.expires_at}: POST /runs/{run.run_id}/approval, signed with your IAM identity,\n"
+        f'{{"decision": "approve", "plan_hash": "{plan.hash}", "comment": "..."}}\n',
+    )
+
+
+def tell_end(frame: Frame, run: Run) -> None:
+    """Publish how a closed run ended, once. What cannot be published now is published by the sweep."""
+    if run.notified:
+        return
+    ended = run.error_name or run.outcome
+    try:
+        publish(
+            frame,
+            f"[{frame.settings.stage}] {run.runbook} {ended}",
+            f"Run {run.run_id} ended {ended} at {run.ended_at}\nTargets: {', '.join(run.targets) or 'none'}\n"
+            f"Requested by: {run.requested_by or 'unknown'}\nWhy: {run.reason}\n"
+            f"{run.error_cause or run.decision_reason}\n\nThe trail: runbook audit show {run.run_id}\n",
+        )
+    except (BotoCoreError, ClientError) as failure:
+        logger.error(
+            "the end of the run could not be published; the sweep will try again", extra={"cause": str(failure)}
+        )
+        return
+    frame.ledger.mark_notified(run)

@@ -1,0 +1,64 @@
+"""What a run that did not succeed has ended as: a pure decision on its error and its step ledger."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from runbooks import errors
+from runbooks.model import Plan, Verdict
+from runbooks.store.runs import ChangeRecord, ChangeStatus, Diagnosis, Run
+
+_CAUSE_LENGTH = 2000
+"""Characters of a cause that are kept; Step Functions allows 32,768 bytes."""
+
+
+def reported_error(document: Any) -> tuple[str, str] | None:
+    """The error that a Catch put into the document: its name and its message. None when there was none."""
+    if not isinstance(document, dict):
+        return None
+    caught = document.get("error", document)
+    if not isinstance(caught, dict) or "Error" not in caught:
+        return None
+    name, cause = str(caught["Error"]), str(caught.get("Cause", ""))
+    try:
+        told = json.loads(cause)
+    except ValueError:
+        told = cause
+    message = str(told.get("errorMessage", cause)) if isinstance(told, dict) else str(told)
+    if name not in errors.NAMES:
+        return "StepFailed", f"{name}: {message}"[:_CAUSE_LENGTH]
+    return name, message[:_CAUSE_LENGTH]
+
+
+def ending(
+    run: Run, diagnosis: Diagnosis | None, records: Mapping[int, ChangeRecord], error: tuple[str, str] | None
+) -> tuple[str, str]:
+    """The name and the sentence that the execution fails with."""
+    name, cause = error or _by_verdict(run, diagnosis)
+    left = [record for record in records.values() if record.may_have_happened]
+    if left:
+        named = "; ".join(describe(record, diagnosis.plan if diagnosis else None) for record in left)
+        return "UndoFailed", f"{name}: {cause}. Left at the target, for a human: {named}"
+    if any(record.status is ChangeStatus.UNDONE for record in records.values()):
+        return "RemediationFailed", f"{name}: {cause}. Every change was undone; the target is as it was before"
+    return name, cause
+
+
+def describe(record: ChangeRecord, plan: Plan | None) -> str:
+    """One change in words, with where it stands."""
+    if plan is None:
+        return f"change {record.number} ({record.status.value})"
+    change = plan.changes[record.number - 1]
+    note = f", {record.note}" if record.note else ""
+    return f"change {record.number} {change.operation} {change.was} -> {change.becomes} ({record.status.value}{note})"
+
+
+def _by_verdict(run: Run, diagnosis: Diagnosis | None) -> tuple[str, str]:
+    decision = diagnosis.decision if diagnosis else None
+    if decision is not None and decision.verdict is Verdict.REFUSED:
+        return "Refused", decision.reason
+    if decision is not None and decision.verdict is Verdict.HAND_OFF:
+        return "HandOff", f"{decision.reason} Next: {decision.command}"
+    return "StepFailed", f"{run.run_id} came to its end without an error and without being verified"

@@ -1,0 +1,35 @@
+"""Gathering a runbook's facts, with the reads on the record."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import JsonValue
+
+from runbooks.aws.failures import translated
+from runbooks.aws.session import AwsSession
+from runbooks.errors import RunbookError
+from runbooks.frame.step import Step
+from runbooks.model import Model, Runbook, RunInput, digest
+from runbooks.store.runs import Run
+
+
+def gather(step: Step, run: Run, aws: AwsSession, given: RunInput) -> Any:
+    """The runbook's facts. When a read fails, the reads up to it are recorded before the error goes on."""
+    try:
+        with translated():
+            return step.runbook.gather(given, aws, step.now)
+    except RunbookError as failure:
+        detail = {"error": type(failure).__name__, "cause": str(failure), "reads": reads(aws)}
+        step.record(run, "reads.failed", detail)
+        raise
+
+
+def reads(aws: AwsSession) -> list[JsonValue]:
+    """The calls since this was last asked, as the audit trail has them."""
+    return [call.model_dump(mode="json", exclude_none=True) for call in aws.take_calls()]
+
+
+def fingerprints(runbook: Runbook, facts: Model) -> dict[str, str]:
+    """By phase, the hash of what must still be true when it starts."""
+    return {phase.name: digest(phase.rests_on(facts)) for phase in runbook.phases}

@@ -1,0 +1,1 @@
+"""Incident scenarios, one module a runbook."""
