@@ -13,6 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runbooks import clock
 from runbooks.aws.redaction import redact
+from runbooks.errors import RunbookError
 from runbooks.frame.notify import count, tell_end
 from runbooks.frame.outcome import describe
 from runbooks.frame.step import Frame, frame, logger
@@ -101,23 +102,47 @@ def on_event(frame: Frame, detail: dict[str, Any]) -> int:
 
 
 def sweep(frame: Frame) -> int:
-    """Close every run whose execution has ended, and tell every end that could not be told."""
-    closed, now = 0, clock.utc_now()
+    """Close every run whose execution has ended, and tell every end that could not be told.
+
+    One run that cannot be swept does not keep the others waiting; its error is raised at the end.
+    """
+    closed, failures = 0, []
     for listed in frame.ledger.unfinished():
-        run = frame.ledger.find(listed.run_id)
-        if run is None or now - clock.parse(run.started_at) < _SETTLING:
-            continue
-        if run.status == "open":
-            execution = frame.client("stepfunctions").describe_execution(executionArn=run.execution_arn)
-            if execution["status"] == "RUNNING":
-                if now - clock.parse(run.started_at) > _STUCK:
-                    logger.error("a run is stuck", extra={"run_id": run.run_id})
-                    count("RunsStuck")
-                continue
-            run = reap(frame, run, execution["status"], str(execution.get("error") or ""))
-            closed += 1
-        tell_end(frame, run)
+        try:
+            closed += _sweep_one(frame, listed.run_id)
+        except (BotoCoreError, ClientError, RunbookError) as failure:
+            logger.error("a run could not be swept", extra={"swept_run": listed.run_id, "cause": redact(str(failure))})
+            failures.append(failure)
+    if failures:
+        raise failures[0]
     return closed
+
+
+def _sweep_one(frame: Frame, run_id: str) -> int:
+    run, now = frame.ledger.find(run_id), clock.utc_now()
+    if run is None or now - clock.parse(run.started_at) < _SETTLING:
+        return 0
+    if run.status == "closed":
+        tell_end(frame, run)
+        return 0
+    status, error = _execution(frame, run.execution_arn)
+    if status == "RUNNING":
+        if now - clock.parse(run.started_at) > _STUCK:
+            logger.error("a run is stuck", extra={"stuck_run": run_id})
+            count("RunsStuck")
+        return 0
+    tell_end(frame, reap(frame, run, status, error))
+    return 1
+
+
+def _execution(frame: Frame, arn: str) -> tuple[str, str]:
+    """Status and error of an execution; Step Functions forgets executions 90 days after their end."""
+    client = frame.client("stepfunctions")
+    try:
+        described = client.describe_execution(executionArn=arn)
+    except client.exceptions.ExecutionDoesNotExist:
+        return "FAILED", "Step Functions has forgotten the execution"
+    return described["status"], str(described.get("error") or "")
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:

@@ -135,9 +135,11 @@ class Step:
 
     def document(self, run: Run, **news: Any) -> dict[str, Any]:
         """The run document for the next state: what came in, and what is new."""
-        known = self.event.document if isinstance(self.event.document, dict) and run.audit_seq > 1 else {}
-        mode = run.mode.value if run.mode else None
-        return known | {"run_id": run.run_id, "runbook": run.runbook, "mode": mode} | news
+        came = self.event.document
+        known = came if isinstance(came, dict) and came.get("run_id") == run.run_id else {}
+        return (
+            known | {"run_id": run.run_id, "runbook": run.runbook, "mode": run.mode.value if run.mode else None} | news
+        )
 
     def target(self, given: RunInput) -> AwsSession:
         """An audited session for the run's target."""

@@ -99,7 +99,10 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     DescribeTaskDefinition, ListTasks, DescribeTasks; ecr DescribeImages.
     """
     ecs = aws.client("ecs")
-    described = ecs.describe_services(cluster=given.cluster, services=[given.service])["services"]
+    try:
+        described = ecs.describe_services(cluster=given.cluster, services=[given.service])["services"]
+    except ecs.exceptions.ClusterNotFoundException:
+        described = []
     if not described:
         return Facts(service=None)
     service = _service(described[0])

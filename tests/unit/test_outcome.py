@@ -1,0 +1,71 @@
+"""What a failed run is called: decided by its error and by what is left at the target."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from runbooks.errors import NAMES
+from runbooks.frame.outcome import ending, reported_error
+from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
+
+RUN = Run(run_id="r", runbook="ecs-service-rollback", execution_arn="e", started_at="2026-11-21T03:00:00.000Z")
+STALE = ("PlanStale", "the target changed")
+
+
+def ledger(*statuses: ChangeStatus) -> dict[int, ChangeRecord]:
+    return {
+        number: ChangeRecord(number=number, status=status, attempt=1, deadline="2026-11-21T03:01:00.000Z")
+        for number, status in enumerate(statuses, 1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("statuses", "name"),
+    [
+        ((), "PlanStale"),
+        ((ChangeStatus.NO_EFFECT,), "PlanStale"),
+        ((ChangeStatus.UNDONE,), "RemediationFailed"),
+        ((ChangeStatus.UNDONE, ChangeStatus.NO_EFFECT), "RemediationFailed"),
+        ((ChangeStatus.UNDONE, ChangeStatus.LEFT), "UndoFailed"),
+        ((ChangeStatus.DONE,), "UndoFailed"),
+        ((ChangeStatus.INTENDED,), "UndoFailed"),
+        ((ChangeStatus.UNKNOWN,), "UndoFailed"),
+        ((ChangeStatus.UNDOING,), "UndoFailed"),
+    ],
+)
+def test_what_is_left_decides_the_name_of_the_end(statuses: tuple[ChangeStatus, ...], name: str) -> None:
+    ended, cause = ending(RUN, None, ledger(*statuses), STALE)
+    assert ended == name
+    assert "the target changed" in cause
+
+
+def test_an_undo_that_failed_names_what_is_left() -> None:
+    _, cause = ending(RUN, None, ledger(ChangeStatus.UNDONE, ChangeStatus.LEFT), STALE)
+    assert "change 2 (left)" in cause
+    assert "change 1" not in cause
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"run_id": "r"}, None),
+        ("a string", None),
+        ({"error": {"Error": "PlanStale", "Cause": json.dumps({"errorMessage": "moved"})}}, ("PlanStale", "moved")),
+        ({"Error": "InputInvalid", "Cause": json.dumps({"errorMessage": "no"})}, ("InputInvalid", "no")),
+        (
+            {"error": {"Error": "KeyError", "Cause": json.dumps({"errorMessage": "'x'"})}},
+            ("StepFailed", "KeyError: 'x'"),
+        ),
+        ({"error": {"Error": "States.Timeout", "Cause": "too long"}}, ("StepFailed", "States.Timeout: too long")),
+        ({"error": {"Error": "States.Timeout"}}, ("StepFailed", "States.Timeout: ")),
+    ],
+)
+def test_the_error_that_a_catch_reports_is_read_with_a_name_of_the_closed_set(
+    document: Any, expected: tuple[str, str] | None
+) -> None:
+    reported = reported_error(document)
+    assert reported == expected
+    assert reported is None or reported[0] in NAMES
