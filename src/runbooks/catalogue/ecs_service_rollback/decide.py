@@ -166,7 +166,8 @@ def findings(facts: Facts) -> list[Finding]:
             Finding(
                 id="tasks-fail",
                 severity=Severity.CRITICAL,
-                evidence=f"{primary.failed_tasks} tasks of {short(primary.task_definition)} failed since {primary.since}",
+                evidence=f"{primary.failed_tasks} tasks of {short(primary.task_definition)} failed"
+                f" since {primary.since}",
                 meaning=primary.rollout_reason or "the deployment cannot reach a steady state",
                 symptom=_SYMPTOM,
             )
