@@ -137,9 +137,8 @@ class Step:
         """The run document for the next state: what came in, and what is new."""
         came = self.event.document
         known = came if isinstance(came, dict) and came.get("run_id") == run.run_id else {}
-        return (
-            known | {"run_id": run.run_id, "runbook": run.runbook, "mode": run.mode.value if run.mode else None} | news
-        )
+        mode = run.mode.value if run.mode else None
+        return known | {"run_id": run.run_id, "runbook": run.runbook, "mode": mode} | news
 
     def target(self, given: RunInput) -> AwsSession:
         """An audited session for the run's target."""

@@ -17,7 +17,7 @@ GENESIS = "0" * 64
 
 
 class Entry(Model):
-    """One thing that happened, as an auditor reads it. `at` is ISO 8601 UTC; `hash` covers all else, `prev` included."""
+    """One thing that happened, as an auditor reads it. `at` is ISO 8601 UTC; `hash` covers all else."""
 
     run_id: str
     seq: int

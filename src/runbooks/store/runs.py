@@ -105,7 +105,7 @@ class ChangeStatus(StrEnum):
 
 
 class ChangeRecord(Model):
-    """The step ledger's line for one change, and its undo capsule. `deadline` is when its last attempt is surely over."""
+    """The step ledger's line for one change. `deadline` is when its last attempt is surely over."""
 
     number: int
     status: ChangeStatus
@@ -365,8 +365,8 @@ class Ledger:
             for target, holding in held.items():
                 if self.is_held(holding, now) and holding["holder"] != run.run_id:
                     raise TargetLocked(
-                        f"{target} is locked by the run {holding['holder']} until {holding['lease_until']} at the latest;"
-                        " follow that run, or start again when it has ended"
+                        f"{target} is locked by the run {holding['holder']}, until {holding['lease_until']} at the"
+                        " latest; follow that run, or start again when it has ended"
                     )
             tokens = {target: int(holding.get("token", 0)) + 1 for target, holding in held.items()}
             try:

@@ -148,7 +148,7 @@ def update(
 
 
 def _conditional(condition: str | None, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The condition's fields. In the expression `#name` stands for the attribute `name`, `:value` for one of `values`."""
+    """The condition's fields. In it `#name` stands for the attribute `name`, and `:value` for one of `values`."""
     if condition is None:
         return {}
     words = condition.replace("(", " ").replace(")", " ").replace(",", " ").split()
