@@ -482,6 +482,5 @@ def drift(folder: Path) -> list[str]:
             sentences.append(f"{path.name} is missing; run `runbook compile`.")
         elif path.read_text(encoding="utf-8") != render(catalogue.load(name)):
             sentences.append(f"{path.name} is not what the declaration of {name} compiles to; run `runbook compile`.")
-    for path in sorted(set(folder.glob("*.asl.json")) - set(expected)):
-        sentences.append(f"{path.name} belongs to no runbook of the catalogue; delete it.")
-    return sentences
+    strays = sorted(set(folder.glob("*.asl.json")) - set(expected))
+    return sentences + [f"{path.name} belongs to no runbook of the catalogue; delete it." for path in strays]
