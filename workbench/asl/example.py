@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from runbooks.model import Mode, Runbook, RunInput
 
-_COMMON = {
-    "mode": Mode.PLAN.value,
-    "reason": "what made you look here",
-    "requested_by": "your name",
-}
+_EXAMPLE = re.compile(r"\be\.g\. (\S+)$")
 
 
 def example_input(runbook: Runbook) -> dict[str, Any]:
-    """The fields that a start needs, in mode plan: a field's own first example, or else its name in angle brackets.
+    """The fields that a start needs, in mode plan.
 
-    A field declares one with `Field(examples=["report-service"])`.
+    A field of the runbook's own shows what its description ends with after "e.g.", or its name in angle brackets.
     """
-    schema = runbook.input.model_json_schema()
-    required = set(schema.get("required", ()))
     own = {
-        name: field["examples"][0] if field.get("examples") else f"<{name}>"
-        for name, field in schema["properties"].items()
-        if name not in RunInput.model_fields and name in required
+        name: _example(name, field.description or "")
+        for name, field in runbook.input.model_fields.items()
+        if name not in RunInput.model_fields and field.is_required()
     }
-    return own | _COMMON
+    return own | {"mode": Mode.PLAN.value, "reason": "what made you look here", "requested_by": "your name"}
+
+
+def _example(name: str, description: str) -> str:
+    match = _EXAMPLE.search(description)
+    return match[1] if match else f"<{name}>"
