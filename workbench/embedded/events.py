@@ -1,0 +1,104 @@
+"""What reaches functions without being asked for: ended executions, schedules, records of a stream."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from workbench.embedded.clock import VirtualClock
+from workbench.embedded.courier import Courier
+from workbench.embedded.functions import Functions
+from workbench.embedded.patterns import matches
+from workbench.embedded.stack import Stack
+from workbench.embedded.states import Run
+
+ENDED = "Step Functions Execution Status Change"
+
+
+class Events:
+    """Hands events to the functions that the stack's rules and event source mappings name."""
+
+    def __init__(self, clock: VirtualClock, courier: Courier, functions: Functions, stack: Callable[[], Stack]) -> None:
+        self._clock = clock
+        self._courier = courier
+        self._functions = functions
+        self._stack = stack
+        self._number = 0
+
+    def execution_ended(self, run: Run) -> None:
+        """Tells the rules that match, as EventBridge does."""
+        event = self._envelope("aws.states", ENDED, [run.arn], _ended_detail(run))
+        for rule in self._stack().rules:
+            if rule.pattern is not None and matches(rule.pattern, event):
+                for target in rule.targets:
+                    self.invoke_later(target, event)
+
+    def scheduled(self, rule_arn: str) -> dict[str, Any]:
+        """The event that a schedule sends."""
+        return self._envelope("aws.events", "Scheduled Event", [rule_arn], {})
+
+    def table_changed(self, table: str, record: dict[str, Any]) -> None:
+        """Tells the functions that are mapped to the table's stream, if a filter lets the record through."""
+        for source in self._stack().sources:
+            if f":table/{table}/stream/" not in source.stream:
+                continue
+            if not source.filters or any(matches(pattern, record) for pattern in source.filters):
+                self.invoke_later(source.function, {"Records": [{**record, "eventSourceARN": source.stream}]})
+
+    def invoke_later(self, function: str, event: Any) -> None:
+        """An asynchronous invocation."""
+        text = json.dumps(event)
+
+        def attempt() -> str | None:
+            outcome = self._functions.invoke(function, text)
+            return outcome.payload if outcome.failed else None
+
+        self._courier.deliver(function, attempt)
+
+    def _envelope(self, source: str, kind: str, resources: list[str], detail: dict[str, Any]) -> dict[str, Any]:
+        self._number += 1
+        machinery = self._stack().machinery
+        digest = hashlib.md5(f"{kind}{self._number}{resources}".encode(), usedforsecurity=False).hexdigest()
+        return {
+            "version": "0",
+            "id": "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:]]),
+            "detail-type": kind,
+            "source": source,
+            "account": machinery.account,
+            "time": self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "region": machinery.region,
+            "resources": resources,
+            "detail": detail,
+        }
+
+
+def _ended_detail(run: Run) -> dict[str, Any]:
+    """The detail as EventBridge has it: nulls for what does not apply, times in milliseconds since 1970."""
+    base = run.machine.arn
+    return {
+        "executionArn": run.arn,
+        "stateMachineArn": base,
+        "name": run.name,
+        "status": run.status,
+        "startDate": _epoch(run.started),
+        "stopDate": _epoch(run.stopped),
+        "input": run.text,
+        "output": run.output,
+        "stateMachineVersionArn": None if run.version is None else f"{base}:{run.version}",
+        "stateMachineAliasArn": None if run.alias is None else f"{base}:{run.alias}",
+        "redriveCount": 0,
+        "redriveDate": None,
+        "redriveStatus": "NOT_REDRIVABLE",
+        "redriveStatusReason": f"Execution is {run.status} and cannot be redriven",
+        "inputDetails": {"included": True},
+        "outputDetails": None if run.output is None else {"included": True},
+        "error": run.error,
+        "cause": run.cause,
+    }
+
+
+def _epoch(moment: datetime | None) -> int | None:
+    return None if moment is None else int(moment.timestamp() * 1000)
