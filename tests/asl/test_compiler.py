@@ -279,8 +279,10 @@ def test_drift_names_what_differs(one_runbook: Runbook, tmp_path: Path) -> None:
     file_of(tmp_path, one_runbook.name).write_text("{}")
     file_of(tmp_path, "gone").write_text("{}")
     assert drift(tmp_path) == [
-        "copy-and-cut-over.asl.json is not what the declaration of copy-and-cut-over compiles to; "
-        "run `runbook compile`.",
+        (
+            "copy-and-cut-over.asl.json is not what the declaration of copy-and-cut-over compiles to; "
+            "run `runbook compile`."
+        ),
         "gone.asl.json belongs to no runbook of the catalogue; delete it.",
     ]
 

@@ -1,0 +1,285 @@
+"""What is kept, watched and told, as the translated template has it."""
+
+import json
+import os
+from importlib import import_module
+from typing import Any
+
+import pytest
+
+from runbooks.settings import Settings
+
+from .conftest import Resources, of_type
+
+TAGS = {"Environment", "GxP", "System", "DataType"}
+UNTAGGED = {
+    "AWS::ApiGatewayV2::Api",  # its tags are in the OpenAPI body, see below
+    "AWS::CloudWatch::Dashboard",
+    "AWS::Events::Rule",
+    "AWS::IAM::ManagedPolicy",
+    "AWS::Lambda::EventSourceMapping",
+    "AWS::Lambda::Permission",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::TopicPolicy",
+    "AWS::StepFunctions::StateMachineAlias",
+    "AWS::StepFunctions::StateMachineVersion",
+}
+"""What CloudFormation or SAM takes no tags for in the template; the stack's own tags reach those that can have any."""
+
+INDEXES = {
+    "StateTable": {
+        "by-runbook": ("gsi_runbook", "started_at"),
+        "by-target": ("gsi_target", "started_at"),
+        "open-runs": ("open", "started_at"),
+    },
+    "AuditTable": {
+        "by-target": ("target", "at"),
+        "by-actor": ("actor_index", "at"),
+        "by-outcome": ("runbook_outcome", "at"),
+        "by-day": ("day", "at"),
+    },
+}
+KEYS = {"StateTable": ("pk", "sk"), "AuditTable": ("run_id", "seq")}
+
+
+def key_schema(schema: list[dict[str, str]]) -> tuple[str, str]:
+    first, second = schema
+    assert (first["KeyType"], second["KeyType"]) == ("HASH", "RANGE")
+    return first["AttributeName"], second["AttributeName"]
+
+
+@pytest.mark.parametrize("table", ["StateTable", "AuditTable"])
+def test_a_table_cannot_be_lost(resources: Resources, table: str) -> None:
+    resource, properties = resources[table], resources[table]["Properties"]
+    assert resource["DeletionPolicy"] == resource["UpdateReplacePolicy"] == "Retain"
+    assert properties["DeletionProtectionEnabled"] is True
+    assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert properties["SSESpecification"] == {
+        "SSEEnabled": True,
+        "SSEType": "KMS",
+        "KMSMasterKeyId": {"Fn::GetAtt": ["Key", "Arn"]},
+    }
+    assert properties["BillingMode"] == "PAY_PER_REQUEST"
+    assert "TimeToLiveSpecification" not in properties
+
+
+@pytest.mark.parametrize("table", ["StateTable", "AuditTable"])
+def test_a_table_has_its_keys_and_indexes(resources: Resources, table: str) -> None:
+    properties = resources[table]["Properties"]
+    assert key_schema(properties["KeySchema"]) == KEYS[table]
+    found = {index["IndexName"]: key_schema(index["KeySchema"]) for index in properties["GlobalSecondaryIndexes"]}
+    assert found == INDEXES[table]
+    assert all(index["Projection"] == {"ProjectionType": "ALL"} for index in properties["GlobalSecondaryIndexes"])
+    types = {item["AttributeName"]: item["AttributeType"] for item in properties["AttributeDefinitions"]}
+    assert types.pop("seq", "N") == "N"
+    assert set(types.values()) == {"S"}
+
+
+def test_the_audit_tables_stream_tells_of_every_change(resources: Resources) -> None:
+    assert resources["AuditTable"]["Properties"]["StreamSpecification"] == {"StreamViewType": "NEW_AND_OLD_IMAGES"}
+    mapping = resources["TamperFunctionTampering"]["Properties"]
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["AuditTable", "StreamArn"]}
+    (pattern,) = mapping["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {"eventName": ["MODIFY", "REMOVE"]}
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["TamperQueue", "Arn"]}
+    assert 0 < mapping["MaximumRetryAttempts"] < 100
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_the_key_turns_over(resources: Resources) -> None:
+    assert resources["Key"]["Properties"]["EnableKeyRotation"] is True
+    assert resources["Key"]["DeletionPolicy"] == "Retain"
+
+
+def test_everything_that_rests_is_encrypted(resources: Resources) -> None:
+    key = {"Fn::GetAtt": ["Key", "Arn"]}
+    assert all(group["KmsKeyId"] == key for group in of_type(resources, "AWS::Logs::LogGroup").values())
+    assert resources["Topic"]["Properties"]["KmsMasterKeyId"] == {"Ref": "Key"}
+    assert resources["TamperQueue"]["Properties"]["SqsManagedSseEnabled"] is True
+
+
+def test_three_log_groups_serve_all(resources: Resources) -> None:
+    groups = of_type(resources, "AWS::Logs::LogGroup")
+    assert {name: group["LogGroupName"]["Fn::Sub"] for name, group in groups.items()} == {
+        "FunctionLogs": "/${AWS::StackName}/functions",
+        "MachineLogs": "/aws/vendedlogs/states/${AWS::StackName}",
+        "ApiLogs": "/aws/vendedlogs/apis/${AWS::StackName}",
+    }
+    assert all(group["RetentionInDays"] == {"Ref": "LogRetentionDays"} for group in groups.values())
+
+
+def test_the_key_lets_exactly_those_log_groups_use_it(resources: Resources) -> None:
+    statement = next(
+        statement
+        for statement in resources["Key"]["Properties"]["KeyPolicy"]["Statement"]
+        if statement["Sid"] == "LogGroupsOfThisStack"
+    )
+    arns = statement["Condition"]["ArnEquals"]["kms:EncryptionContext:aws:logs:arn"]
+    named = {arn["Fn::Sub"].partition(":log-group:")[2] for arn in arns}
+    assert named == {group["LogGroupName"]["Fn::Sub"] for group in of_type(resources, "AWS::Logs::LogGroup").values()}
+
+
+def test_logs_can_be_kept_for_ten_years(source: dict[str, Any]) -> None:
+    assert 3653 in source["Parameters"]["LogRetentionDays"]["AllowedValues"]
+
+
+FUNCTIONS = {
+    "BeginFunction": ("runbooks.frame.begin.handler", "${AWS::StackName}-begin", 30),
+    "LockFunction": ("runbooks.frame.lock.handler", "${AWS::StackName}-lock", 30),
+    "ApprovalFunction": ("runbooks.frame.approval.handler", "${AWS::StackName}-approval", 30),
+    "FinishFunction": ("runbooks.frame.finish.handler", "${AWS::StackName}-finish", 30),
+    "FailFunction": ("runbooks.frame.fail.handler", "${AWS::StackName}-fail", 30),
+    "ReapFunction": ("runbooks.frame.reap.handler", "${AWS::StackName}-reap", 120),
+    "TamperFunction": ("runbooks.frame.tamper.handler", "${AWS::StackName}-tamper", 30),
+    "ApiFunction": ("runbooks.api.approvals.handler", "${AWS::StackName}-api", 30),
+    "EcsServiceRollbackDiagnoseFunction": (
+        "runbooks.frame.diagnose.handler",
+        "${AWS::StackName}-ecs-service-rollback-diagnose",
+        60,
+    ),
+    "EcsServiceRollbackActFunction": (
+        "runbooks.frame.act.handler",
+        "${AWS::StackName}-ecs-service-rollback-act",
+        60,
+    ),
+}
+
+
+def test_the_functions(resources: Resources) -> None:
+    found = {
+        name: (function["Handler"], function["FunctionName"]["Fn::Sub"], function["Timeout"])
+        for name, function in of_type(resources, "AWS::Lambda::Function").items()
+    }
+    assert found == FUNCTIONS
+
+
+def test_every_handler_exists(resources: Resources) -> None:
+    for function in of_type(resources, "AWS::Lambda::Function").values():
+        module, _, name = function["Handler"].rpartition(".")
+        assert callable(getattr(import_module(module), name)), function["Handler"]
+
+
+def test_every_function_runs_alike(resources: Resources) -> None:
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        assert function["Runtime"] == "python3.13", name
+        assert function["Architectures"] == [{"Ref": "Architecture"}], name
+        assert function["TracingConfig"] == {"Mode": "Active"}, name
+        assert function["LoggingConfig"] == {"LogFormat": "JSON", "LogGroup": {"Ref": "FunctionLogs"}}, name
+
+
+def test_every_function_is_told_what_its_settings_need(resources: Resources, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        variables = function["Environment"]["Variables"]
+        with monkeypatch.context() as patched:
+            for variable in list(os.environ):
+                patched.delenv(variable)
+            patched.setenv("AWS_REGION", "eu-central-1")  # Lambda sets this one itself
+            for variable in variables:
+                patched.setenv(variable, "given")
+            assert Settings.from_env(), name
+        assert variables["POWERTOOLS_SERVICE_NAME"] == "runbooks"
+        assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Runbooks"
+
+
+def test_the_runbooks_functions_know_their_runbook(resources: Resources) -> None:
+    told = {
+        name: function["Environment"]["Variables"].get("RUNBOOK")
+        for name, function in of_type(resources, "AWS::Lambda::Function").items()
+        if "RUNBOOK" in function["Environment"]["Variables"]
+    }
+    assert told == {
+        "EcsServiceRollbackDiagnoseFunction": "ecs-service-rollback",
+        "EcsServiceRollbackActFunction": "ecs-service-rollback",
+    }
+
+
+def test_the_machines_log_trace_and_have_an_alias(resources: Resources) -> None:
+    aliases = of_type(resources, "AWS::StepFunctions::StateMachineAlias")
+    for name, machine in of_type(resources, "AWS::StepFunctions::StateMachine").items():
+        assert machine["StateMachineType"] == "STANDARD"
+        assert machine["TracingConfiguration"] == {"Enabled": True}
+        assert machine["LoggingConfiguration"] == {
+            "Level": "ALL",
+            "IncludeExecutionData": True,
+            "Destinations": [{"CloudWatchLogsLogGroup": {"LogGroupArn": {"Fn::GetAtt": ["MachineLogs", "Arn"]}}}],
+        }
+        assert aliases[f"{name}Aliaslive"]["Name"] == "live"
+
+
+def test_ended_executions_and_a_sweep_call_reap(resources: Resources) -> None:
+    rules = of_type(resources, "AWS::Events::Rule")
+    (ended,) = [rule for rule in rules.values() if "EventPattern" in rule]
+    pattern = ended["EventPattern"]
+    assert pattern["detail-type"] == ["Step Functions Execution Status Change"]
+    assert set(pattern["detail"]["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
+    (machines,) = pattern["detail"]["stateMachineArn"]
+    assert machines["prefix"]["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-")
+    (sweep,) = [rule for rule in rules.values() if "ScheduleExpression" in rule]
+    assert sweep["ScheduleExpression"] == "rate(15 minutes)"
+    for rule in (ended, sweep):
+        assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["ReapFunction", "Arn"]}]
+
+
+def test_the_api_asks_iam_on_every_route(resources: Resources) -> None:
+    (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
+    methods = {(path, method): call for path, calls in api["Body"]["paths"].items() for method, call in calls.items()}
+    assert set(methods) == {("/runs/{run_id}/approval", "post")}
+    assert all(call["security"] == [{"AWS_IAM": []}] for call in methods.values())
+    scheme = api["Body"]["components"]["securitySchemes"]["AWS_IAM"]
+    assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
+
+
+def test_the_api_logs_and_throttles(resources: Resources) -> None:
+    (stage,) = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 20, "ThrottlingRateLimit": 10}
+    assert stage["AccessLogSettings"]["DestinationArn"] == {"Fn::GetAtt": ["ApiLogs", "Arn"]}
+    assert "caller" in json.loads(stage["AccessLogSettings"]["Format"])
+
+
+@pytest.mark.parametrize("metric", ["RunsFailed", "UndosFailed", "RunsStuck", "LedgerTampered"])
+def test_what_needs_a_look_raises_an_alarm(resources: Resources, metric: str) -> None:
+    (alarm,) = [
+        alarm for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values() if alarm.get("MetricName") == metric
+    ]
+    assert alarm["Namespace"] == "Runbooks"
+    assert alarm["Dimensions"] == [{"Name": "service", "Value": "runbooks"}]
+    assert alarm["TreatMissingData"] == "notBreaching"
+
+
+def test_every_alarm_notifies_and_says_what_it_means(resources: Resources) -> None:
+    for name, alarm in of_type(resources, "AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == [{"Ref": "Topic"}], name
+        assert alarm["AlarmDescription"].endswith("."), name
+        assert alarm["AlarmName"]["Fn::Sub"].startswith("${AWS::StackName}-"), name
+
+
+def test_the_dashboard_shows_every_alarm(resources: Resources) -> None:
+    body = resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(body)["widgets"]
+    shown = {arn for widget in widgets for arn in widget["properties"].get("alarms", ())}
+    assert shown == {f"${{{name}.Arn}}" for name in of_type(resources, "AWS::CloudWatch::Alarm")}
+
+
+def test_everything_that_can_be_tagged_is(resources: Resources) -> None:
+    for name, resource in resources.items():
+        if resource["Type"] in UNTAGGED:
+            continue
+        tags = resource["Properties"].get("Tags")
+        found = {tag["Key"] for tag in tags} if isinstance(tags, list) else set(tags or ())
+        assert found >= TAGS, name
+
+
+def test_the_api_is_tagged_in_its_body(resources: Resources) -> None:
+    (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
+    assert {tag["name"] for tag in api["Body"]["tags"]} >= TAGS
+
+
+def test_the_outputs(source: dict[str, Any]) -> None:
+    assert set(source["Outputs"]) == {
+        "StateTableName",
+        "AuditTableName",
+        "PolicyParameterName",
+        "TopicArn",
+        "ApiUrl",
+        "ApiFunctionName",
+    }
