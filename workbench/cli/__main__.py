@@ -1,0 +1,5 @@
+"""`python -m workbench.cli` is `runbook`."""
+
+from workbench.cli import main
+
+main()

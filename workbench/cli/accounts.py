@@ -1,0 +1,324 @@
+"""`start`, `follow`, `runs` and `audit show`: the runbooks of a stack in an AWS account, or at any endpoint."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import asdict
+from datetime import UTC
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.failures import Stop
+from workbench.cli.output import print_json, stderr, stdout, working
+from workbench.cli.reference import runbook_named
+from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, example
+
+if TYPE_CHECKING:
+    from runbooks.store.runs import Run
+    from workbench.cli.account import Account
+
+_POLL = 1.0
+"""Seconds between two looks at an execution."""
+_CLOSING = 15.0
+"""Seconds to wait for the run's end to be recorded after the execution's."""
+_A_RUN = "ecs-service-rollback-20261121T030000Z-7f3a1c2e"
+_EXECUTION = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:execution:[^:]+:[^:]+")
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    field = "--field cluster=analytics --field service=report-service --reason INC-4711 --follow"
+    app.command(
+        "start",
+        epilog=example(
+            "runbook start ecs-service-rollback --input events/ecs-service-rollback/plan-only.json --follow",
+            f"runbook start ecs-service-rollback --mode execute {field}",
+        ),
+    )(start)
+    app.command("follow", epilog=example(f"runbook follow {_A_RUN}"))(follow)
+    app.command(
+        "runs",
+        epilog=example("runbook runs --open", "runbook runs --runbook ecs-service-rollback --stack runbooks-prod"),
+    )(runs)
+    audit = typer.Typer(
+        help="What happened in a run, entry by entry.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog=example(f"runbook audit show {_A_RUN}"),
+    )
+    audit.command("show", epilog=example(f"runbook audit show {_A_RUN}"))(audit_show)
+    app.add_typer(audit, name="audit")
+
+
+def _open(stack: str, region: str | None, profile: str | None, endpoint_url: str | None) -> Account:
+    from workbench.cli.account import Account
+
+    return Account.open(stack, region=region, profile=profile, endpoint_url=endpoint_url)
+
+
+def start(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook.")],
+    source: Annotated[
+        str | None, typer.Option("--input", metavar="FILE", help="The input as a JSON file; - reads standard input.")
+    ] = None,
+    field: Annotated[
+        list[str] | None, typer.Option("--field", metavar="KEY=VALUE", help="One field of the input; may be repeated.")
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option("--mode", metavar="plan|execute", help="What the input says, or else plan.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why, for the audit trail.")] = None,
+    requested_by: Annotated[
+        str | None, typer.Option("--requested-by", help="Who asks; your name in AWS if nobody is named.")
+    ] = None,
+    execution: Annotated[
+        str | None, typer.Option("--name", metavar="EXECUTION", help="The execution's name; a new one if absent.")
+    ] = None,
+    then_follow: Annotated[bool, typer.Option("--follow", help="Stay until the run has ended.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Start a runbook in an AWS account.
+
+    The input is checked here first. Nothing is changed unless its mode is execute.
+    """
+    from runbooks.store.runs import run_id_of
+    from workbench.cli import starting
+
+    runbook = runbook_named(name)
+    document = starting.with_fields(starting.document_from(source), field or (), runbook)
+    account = _open(stack, region, profile, endpoint_url)
+    if isinstance(document, dict):
+        given = {"mode": mode, "reason": reason, "requested_by": requested_by}
+        document = document | {key: value for key, value in given.items() if value is not None}
+        if "requested_by" not in document:
+            # The rest is checked first: who is told that a field is missing should not have to sign in for it.
+            starting.checked(runbook, document | {"requested_by": "unknown"})
+            document["requested_by"] = account.caller()
+    text = starting.checked(runbook, document)
+    execution = starting.execution_name(execution, lambda: str(uuid.uuid4()))
+    started = _started(account, name, execution, text)
+    arn = started["executionArn"]
+    run_id = run_id_of(name, arn, started["startDate"].astimezone(UTC))
+    if then_follow:
+        _follow(account, name, run_id, arn, as_json=as_json)
+    elif as_json:
+        print_json({"run_id": run_id, "execution_arn": arn, "runbook": name, "mode": document.get("mode", "plan")})
+    else:
+        stdout().print(f"{run_id}\n{arn}", soft_wrap=True)
+        stderr().print(f"Started. See how it goes: runbook follow {run_id}", soft_wrap=True)
+
+
+def _started(account: Account, runbook: str, execution: str, text: str) -> dict[str, Any]:
+    from botocore.exceptions import ClientError
+
+    try:
+        answer: dict[str, Any] = account.stepfunctions.start_execution(
+            stateMachineArn=account.machine(runbook), name=execution, input=text
+        )
+    except ClientError as failure:
+        match failure.response["Error"]["Code"]:
+            case "StateMachineDoesNotExist":
+                raise Stop(
+                    f"{runbook} is not deployed in the stack {account.stack}. Deploy it with `sam deploy`."
+                ) from None
+            case "ExecutionAlreadyExists":
+                raise Stop(
+                    f"An execution named {execution!r} has been started before with another input. Give another --name."
+                ) from None
+            case _:
+                raise
+    return answer
+
+
+def follow(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or an execution's ARN.")],
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Watch a run to its end. Ends with 0 if it succeeded, 1 if it failed."""
+    account = _open(stack, region, profile, endpoint_url)
+    if _EXECUTION.fullmatch(run):
+        runbook, run_id = account.run_of_execution(run)
+        arn = run
+    else:
+        found = account.run(run)
+        runbook, run_id, arn = found.runbook, found.run_id, found.execution_arn
+    _follow(account, runbook, run_id, arn, as_json=as_json)
+
+
+def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: bool) -> None:
+    from runbooks.store import audit
+    from workbench.cli import words
+    from workbench.cli.story import Story
+    from workbench.executions import Watch
+    from workbench.incident import changes_of
+
+    # With --json the story goes to stderr, so that stdout has one document and nothing else.
+    console = stderr() if as_json else stdout()
+    watch = Watch(account.stepfunctions, arn, account.ledger, run_id)
+    with Story(console, runbook) as story:
+        while not watch.ended:
+            for moment in watch.news():
+                story.observe(moment)
+            if not watch.ended:
+                time.sleep(_POLL)
+        give_up = time.monotonic() + _CLOSING
+        while story.closed is None and time.monotonic() < give_up:
+            for moment in watch.entries():
+                story.observe(moment)
+            if story.closed is None:
+                time.sleep(_POLL)
+    described = account.stepfunctions.describe_execution(executionArn=arn)
+    run, trail = account.ledger.find(run_id), account.ledger.trail(run_id)
+    faults = audit.faults(trail)
+    if as_json:
+        changes = changes_of(account.ledger.diagnosis(run_id), account.ledger.changes(run_id))
+        print_json(
+            {
+                "run_id": run_id,
+                "execution_arn": arn,
+                "runbook": runbook,
+                "status": described["status"],
+                "outcome": run.outcome if run else None,
+                "error": run.error_name if run else described.get("error"),
+                "cause": run.error_cause if run else described.get("cause"),
+                "states": [visit.state for visit in watch.visits],
+                "changes": [asdict(change) for change in changes],
+                "audit": [entry.model_dump(mode="json") for entry in trail],
+                "audit_verified": not faults,
+            }
+        )
+    else:
+        story.states(watch.visits)
+        word = (run.error_name if run else None) or described["status"]
+        ended = words.ending(run, _seconds(described))
+        story.end(word, f"{ended}, {words.verified(trail, faults)}", good=described["status"] == "SUCCEEDED")
+    if story.closed is None:
+        stderr().print("The run's end is not recorded yet. The sweep does it within 15 minutes.")
+    if described["status"] != "SUCCEEDED":
+        raise typer.Exit(1)
+
+
+def _seconds(described: dict[str, Any]) -> int:
+    return round((described["stopDate"] - described["startDate"]).total_seconds()) if "stopDate" in described else 0
+
+
+def runs(
+    runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Only this runbook's.")] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="Only those on this target.")] = None,
+    only_open: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """List runs, the newest first."""
+    from runbooks import catalogue
+
+    if runbook is not None:
+        runbook_named(runbook)
+    ledger = _open(stack, region, profile, endpoint_url).ledger
+    with working("Reading the State table", quiet=not stderr().is_terminal):
+        if only_open:
+            found = [run for run in ledger.unfinished() if run.status == "open"]
+        elif target is not None:
+            found = ledger.runs_on(target)
+        else:
+            found = [run for name in ([runbook] if runbook else catalogue.names()) for run in ledger.runs_of(name)]
+    wanted = [run for run in found if runbook in {None, run.runbook} and (target is None or target in run.targets)]
+    wanted.sort(key=lambda run: run.started_at, reverse=True)
+    if as_json:
+        print_json([_run_document(run) for run in wanted])
+    elif not wanted:
+        stdout().print("There are no such runs.")
+    else:
+        _print_runs(wanted)
+
+
+def _run_document(run: Run) -> dict[str, Any]:
+    return {
+        "runbook": run.runbook,
+        "run_id": run.run_id,
+        "targets": list(run.targets),
+        "status": run.outcome or run.status,
+        "error": run.error_name,
+        "mode": run.mode,
+        "started_at": run.started_at,
+        "ended_at": run.ended_at,
+        "requested_by": run.requested_by,
+        "reason": run.reason,
+    }
+
+
+def _print_runs(wanted: list[Run]) -> None:
+    from rich.table import Table
+
+    from workbench.cli.words import short_target
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("RUN", no_wrap=True)
+    table.add_column("TARGET", overflow="fold")
+    table.add_column("STATUS", no_wrap=True)
+    table.add_column("STARTED", no_wrap=True)
+    table.add_column("BY", no_wrap=True, overflow="ellipsis")
+    for run in wanted:
+        # The run's id begins with the runbook's name.
+        table.add_row(
+            run.run_id,
+            ", ".join(short_target(target) for target in run.targets) or "none",
+            run.error_name or run.outcome or run.status,
+            run.started_at[:19].replace("T", " "),
+            run.requested_by,
+        )
+    stdout().print(table)
+
+
+def audit_show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")],
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Show what happened in a run.
+
+    Checks that no entry was changed or left out, and ends with 1 if one was.
+    """
+    from runbooks.store import audit
+    from workbench.cli import words
+    from workbench.cli.story import timeline
+
+    account = _open(stack, region, profile, endpoint_url)
+    trail = account.ledger.trail(run)
+    about = account.ledger.find(run) if trail else account.run(run)
+    faults = audit.faults(trail)
+    going_on = about is not None and about.status == "open"
+    broken = [fault for fault in faults if not (going_on and fault.startswith("the trail is not closed"))]
+    if as_json:
+        entries = [entry.model_dump(mode="json") for entry in trail]
+        print_json({"run_id": run, "entries": entries, "faults": broken, "audit_verified": not broken})
+    else:
+        console = stdout()
+        if about is not None:
+            targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
+            console.print(f"{about.run_id}  on {targets}", soft_wrap=True)
+            how = about.error_name or about.outcome or about.status
+            asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
+            console.print(f'{how}, {about.mode or "no mode"}, {asked}: "{about.reason}"\n', soft_wrap=True)
+        console.print(timeline(console, trail))
+        still = ", the run has not ended" if going_on else ""
+        console.print(f"\n{words.verified(trail, broken)}{still}", soft_wrap=True)
+    if broken:
+        raise typer.Exit(1)

@@ -1,0 +1,202 @@
+"""`demo`: an incident on the embedded AWS, mended before your eyes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from workbench.cli.failures import Stop
+from workbench.cli.output import print_json, stderr, stdout, working
+from workbench.cli.reference import runbook_named
+from workbench.cli.texts import Json, example
+
+if TYPE_CHECKING:
+    from workbench.embedded import EmbeddedAws
+    from workbench.incident import Incident
+    from workbench.scenario import Scenario
+
+FIRST = "ecs-service-rollback"
+"""What is shown when nothing is named."""
+PACE = 0.4
+"""Real seconds that a wait lasts on a terminal, so that it can be seen."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    examples = ("runbook demo", "runbook demo ecs-service-rollback --plan", "runbook demo --all --json")
+    app.command("demo", epilog=example(*examples))(demo)
+
+
+def demo(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help=f"The runbook; {FIRST} if none is named.")
+    ] = None,
+    scenario: Annotated[
+        str | None, typer.Option("--scenario", help="The incident; the runbook's standard incident if none is named.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only show what would be done.")] = False,
+    deny: Annotated[bool, typer.Option("--deny", help="The approver says no.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every incident of the runbook, or of all of them; one line each.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Break an AWS in this process and watch a runbook mend it. Needs no account and no network.
+
+    Ends with 0 if the run ended as the incident says it must.
+    """
+    if plan and deny:
+        raise Stop("With --plan nobody is asked, so nobody can --deny. Give one of them.")
+    if everything and scenario:
+        raise Stop("--all runs every scenario, and --scenario one. Give one of them.")
+    chosen = _chosen(name, scenario, everything=everything)
+    mode: Literal["plan"] | None = "plan" if plan else None
+    decision: Literal["deny"] | None = "deny" if deny else None
+    watched = not everything and not as_json
+    with _embedded(PACE if watched and sys.stdout.isatty() else 0.0) as aws:
+        if watched:
+            ((runbook, only),) = chosen
+            incident = _watch(aws, runbook, only, mode, decision)
+            incidents = [incident]
+        else:
+            incidents = list(_each(aws, chosen, mode, decision, lines=everything and not as_json))
+    if as_json:
+        documents = [_document(incident) for incident in incidents]
+        print_json(documents if everything else documents[0])
+    if not _as_expected(incidents):
+        raise typer.Exit(1)
+
+
+def _chosen(name: str | None, scenario: str | None, *, everything: bool) -> list[tuple[str, Scenario]]:
+    """The runbooks and scenarios that are meant. Raises Stop listing what there is."""
+    from runbooks import catalogue
+    from workbench import scenario as scenarios
+
+    names = [name] if name else catalogue.names() if everything else [FIRST]
+    for each in names:
+        runbook_named(each)
+    there_are = {each: scenarios.of(each) for each in names}
+    if everything:
+        chosen = [(each, one) for each, of in there_are.items() for one in of.values()]
+        if not chosen:
+            raise Stop(f"{', '.join(names)} has no scenarios to show.")
+        return chosen
+    only = names[0]
+    if not there_are[only]:
+        raise Stop(f"{only} has no scenarios to show.")
+    wanted = scenario or next(iter(there_are[only]))
+    if wanted not in there_are[only]:
+        raise Stop(f"{only} has no scenario {wanted!r}. There are: {', '.join(there_are[only])}.")
+    return [(only, there_are[only][wanted])]
+
+
+@contextmanager
+def _embedded(pace: float) -> Iterator[EmbeddedAws]:
+    with working("Starting an AWS in this process and deploying the runbooks to it"):
+        warnings.simplefilter("ignore")
+        logging.disable(logging.ERROR)
+        from workbench.embedded import EmbeddedAws
+
+        aws = EmbeddedAws(stage="dev", region="eu-central-1", pace=pace)
+    with aws:
+        yield aws
+
+
+def _each(
+    aws: EmbeddedAws,
+    chosen: list[tuple[str, Scenario]],
+    mode: Literal["plan"] | None,
+    decision: Literal["deny"] | None,
+    *,
+    lines: bool,
+) -> Iterator[Incident]:
+    from workbench.incident import run_scenario
+
+    for position, (runbook, scenario) in enumerate(chosen):
+        if position:
+            aws.reset()
+        began = time.monotonic()
+        with working(f"{runbook}: {scenario.title}", quiet=not stderr().is_terminal):
+            incident = run_scenario(aws, runbook, scenario, mode=mode, decision=decision)
+        if lines:
+            _line(incident, time.monotonic() - began)
+        yield incident
+
+
+def _line(incident: Incident, seconds: float) -> None:
+    from rich.text import Text
+
+    from workbench.cli.output import columns, marks
+
+    console = stdout()
+    done, failed, _ = marks(console)
+    wrong = incident.unexpected()
+    cells: list[Text | str] = [
+        Text(failed if wrong else done, "red" if wrong else "green"),
+        f"{incident.runbook}  {incident.scenario.name}",
+        incident.error or incident.status,
+        " ".join(wrong) or f"as it must end; {len(incident.audit)} audit entries, {seconds:.1f} s",
+    ]
+    console.print(columns(console, cells, [len(failed) if console.options.ascii_only else 1, 56, 18]))
+
+
+def _watch(
+    aws: EmbeddedAws,
+    runbook: str,
+    scenario: Scenario,
+    mode: Literal["plan"] | None,
+    decision: Literal["deny"] | None,
+) -> Incident:
+    from workbench.cli import words
+    from workbench.cli.story import Story
+    from workbench.incident import run_scenario
+
+    console = stdout()
+    console.print(f"{scenario.title}\n")
+    with Story(console, runbook) as story:
+        incident = run_scenario(aws, runbook, scenario, mode=mode, decision=decision, observe=story.observe)
+    console.print()
+    story.states(incident.visits)
+    story.trail(incident.audit)
+    trail = words.verified(incident.audit, incident.audit_faults)
+    ended = words.ending(incident.run, incident.seconds)
+    console.print()
+    word = incident.error or incident.status
+    story.end(word, f"{ended}, {trail}", good=incident.status == "SUCCEEDED")
+    return incident
+
+
+def _as_expected(incidents: list[Incident]) -> bool:
+    """Whether all ended as they must; what did not is told on stderr."""
+    fine = True
+    for incident in incidents:
+        if wrong := incident.unexpected():
+            fine = False
+            print(f"{incident.runbook} {incident.scenario.name} did not end as it must.", *wrong, file=sys.stderr)
+    return fine
+
+
+def _document(incident: Incident) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "run_id": incident.run_id,
+        "runbook": incident.runbook,
+        "scenario": incident.scenario.name,
+        "status": incident.status,
+        "outcome": incident.outcome,
+        "error": incident.error,
+        "cause": incident.cause,
+        "states": incident.states,
+        "changes": [asdict(change) for change in incident.changes],
+        "audit": [entry.model_dump(mode="json") for entry in incident.audit],
+        "audit_verified": incident.audit_verified,
+        "unexpected": incident.unexpected(),
+    }

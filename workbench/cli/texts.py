@@ -1,0 +1,27 @@
+"""Texts and options that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+
+def example(*lines: str) -> str:
+    """The end of a help text: examples to paste, each on a line of its own."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for other programs.")]
+Stack = Annotated[
+    str, typer.Option("--stack", envvar="RUNBOOK_STACK", help="The CloudFormation stack that the runbooks are in.")
+]
+Region = Annotated[
+    str | None, typer.Option("--region", envvar=["AWS_REGION", "AWS_DEFAULT_REGION"], help="The stack's AWS region.")
+]
+Profile = Annotated[str | None, typer.Option("--profile", help="A profile of your AWS configuration.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--endpoint-url", help="Where AWS answers, for an emulator; AWS_ENDPOINT_URL works as well."),
+]
+DEFAULT_STACK = "runbooks-dev"

@@ -1,0 +1,226 @@
+"""Audit entries, plans and outcomes in words that a person reads in passing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sized
+from datetime import UTC, datetime
+from typing import Any
+
+from runbooks import clock
+from runbooks.model import Change, Irreversible
+from runbooks.store.audit import Entry
+from runbooks.store.runs import Run
+
+HASH = 8
+"""Digits of a hash that are shown."""
+_LONG = 160
+
+Detail = dict[str, Any]
+
+
+def short_target(arn: str) -> str:
+    """An ARN without what all targets of an account have in common."""
+    parts = arn.split(":", 5)
+    return parts[5] if len(parts) == 6 else arn
+
+
+def short_person(identity: str) -> str:
+    """The name at the end of an IAM ARN; any other name as it is."""
+    return identity.rpartition("/")[2] if identity.startswith("arn:") else identity
+
+
+def time_of(moment: str | datetime) -> str:
+    """The time of day in UTC."""
+    when = clock.parse(moment) if isinstance(moment, str) else moment
+    return f"{when.astimezone(UTC):%H:%M:%S}"
+
+
+def counted(things: Sized, word: str) -> str:
+    """`1 read`, `2 reads`."""
+    return f"{len(things)} {word}{'' if len(things) == 1 else 's'}"
+
+
+def cut(text: str, length: int = _LONG) -> str:
+    """At most `length` characters on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
+
+
+def difference(was: str, becomes: str) -> tuple[str, str, str]:
+    """What two descriptions begin with, and what then is different in each."""
+    before, after, common = was.split(" "), becomes.split(" "), []
+    while len(before) > 1 and len(after) > 1 and before[0] == after[0]:
+        common.append(before.pop(0))
+        after.pop(0)
+    return " ".join(common), " ".join(before), " ".join(after)
+
+
+def before_after(was: str, becomes: str) -> str:
+    """`taskDefinition report-service:3 -> report-service:2`."""
+    common, before, after = difference(was, becomes)
+    return f"{common} {before} -> {after}".strip()
+
+
+def way_back(change: Change) -> str:
+    """How a change is undone."""
+    if isinstance(change.undo, Irreversible):
+        return f"cannot be undone: {change.undo.irreversible}"
+    return f"undo: {change.undo.operation}, back to {difference(change.was, change.becomes)[1]}"
+
+
+def call(detail: Detail) -> str:
+    """How long an AWS call took and how to find it again."""
+    made = detail.get("call") or {}
+    parts = []
+    if "duration_ms" in made:
+        parts.append(f"{made['duration_ms'] / 1000:.1f} s")
+    if made.get("request_id"):
+        parts.append(f"request {made['request_id']}")
+    return "   ".join(parts)
+
+
+def _change(detail: Detail) -> str:
+    again = f" (attempt {detail['attempt']})" if detail.get("attempt", 1) > 1 else ""
+    return (
+        f"{detail.get('number')}. {detail.get('operation')}{again}: "
+        f"{before_after(detail.get('was', ''), detail.get('becomes', ''))}"
+    )
+
+
+def _called(detail: Detail) -> str:
+    return "   ".join(filter(None, [_change(detail), call(detail)]))
+
+
+def _failed(detail: Detail) -> str:
+    return f"{detail.get('number')}. {detail.get('operation')}: {detail.get('cause')}"
+
+
+def _settled(detail: Detail) -> str:
+    note = f": {detail['note']}" if detail.get("note") else ""
+    return f"change {detail.get('number')} is {detail.get('status')}{note}"
+
+
+def _started(detail: Detail) -> str:
+    given = detail.get("input")
+    if not isinstance(given, dict):
+        return f"{detail.get('note') or 'input'}: {cut(json.dumps(given, ensure_ascii=False))}"
+    on = ", ".join(short_target(target) for target in detail.get("targets", ())) or "no target"
+    return f'{given.get("mode", "plan")} on {on}: "{given.get("reason", "")}"'
+
+
+def _policy(detail: Detail) -> str:
+    needed = "a person must approve" if detail.get("approval_required") else "no approval is needed"
+    return f"{needed} (risk {detail.get('risk')}, stage {detail.get('stage')})"
+
+
+def _diagnosed(detail: Detail) -> str:
+    plan = f"; plan {detail['plan_hash'][:HASH]}" if detail.get("plan_hash") else ""
+    findings, reads = counted(detail.get("findings", ()), "finding"), counted(detail.get("reads", ()), "read")
+    return f"{_verdict(detail)}{plan} ({findings}, {reads})"
+
+
+def _verdict(detail: Detail) -> str:
+    return f"{detail.get('verdict', '').replace('_', ' ')}: {detail.get('reason')}"
+
+
+def _looked(detail: Detail) -> str:
+    return f"{detail.get('progress')}: {detail.get('reason')}"
+
+
+def _decided(detail: Detail) -> str:
+    comment = f': "{detail["comment"]}"' if detail.get("comment") else ""
+    return f"{detail.get('decision')} plan {detail.get('plan_hash', '')[:HASH]}{comment}"
+
+
+def _requested(detail: Detail) -> str:
+    return f"plan {detail.get('plan_hash', '')[:HASH]}, to be decided before {time_of(detail['expires_at'])}"
+
+
+def _locked(detail: Detail) -> str:
+    tokens = ", ".join(str(token) for token in detail.get("tokens", ()))
+    return f"until {time_of(detail['lease_until'])} unless renewed, fencing token {tokens}"
+
+
+def _reaped(detail: Detail) -> str:
+    left = "; ".join(detail.get("changes_left", ())) or "nothing was changed"
+    return f"the execution ended {detail.get('status')}; {left}. Now {detail.get('seen', {}).get('now')}"
+
+
+def _closed(detail: Detail) -> str:
+    error = f": {detail['error']}" if detail.get("error") else ""
+    return f"{detail.get('outcome')}{error}, after {duration(detail.get('seconds'))}"
+
+
+_WORDS: dict[str, Callable[[Detail], str]] = {
+    "run.started": _started,
+    "policy.passed": _policy,
+    "diagnosis.made": _diagnosed,
+    "reads.failed": lambda detail: f"{detail.get('error')}: {detail.get('cause')}",
+    "approval.requested": _requested,
+    "approval.decided": _decided,
+    "approval.expired": lambda detail: f"nobody decided before {time_of(detail['expires_at'])}; the request is void",
+    "target.locked": _locked,
+    "phase.started": lambda detail: "the target is still as the plan found it",
+    "phase.stale": lambda detail: "the target changed after the plan was made; nothing is applied",
+    "phase.applied": lambda detail: f"has until {time_of(detail['settles_by'])} to settle",
+    "phase.looked": _looked,
+    "change.intended": _change,
+    "change.done": _called,
+    "change.rejected": _failed,
+    "change.unknown": _failed,
+    "change.recognised": _settled,
+    "change.settled": _settled,
+    "undo.intended": _change,
+    "undo.done": _called,
+    "undo.rejected": _failed,
+    "undo.unknown": _failed,
+    "undo.recognised": _settled,
+    "undo.impossible": _settled,
+    "verified": _verdict,
+    "not.verified": _verdict,
+    "run.reaped": _reaped,
+    "run.closed": _closed,
+}
+
+
+def of_entry(entry: Entry) -> str:
+    """What an audit entry says, in one line."""
+    words = _WORDS.get(entry.event)
+    if words is None:
+        return cut(json.dumps(entry.detail, ensure_ascii=False))
+    return " ".join(words(entry.detail).split())
+
+
+def duration(seconds: Any) -> str:
+    """Seconds as `48 s`, `12 min 30 s` or `4 h 5 min`."""
+    total = int(seconds or 0)
+    if total < 60:
+        return f"{total} s"
+    minutes, rest = divmod(total, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def verified(entries: Sized, faults: Iterable[str]) -> str:
+    """The audit trail's state."""
+    broken = "; ".join(faults)
+    count = f"{len(entries)} audit {'entry' if len(entries) == 1 else 'entries'}"
+    return f"{count}, {f'CHAIN BROKEN: {broken}' if broken else 'chain verified'}"
+
+
+def ending(run: Run | None, seconds: int) -> str:
+    """How a run has ended, without its error's name."""
+    if run is None:
+        return "the run was never written"
+    if run.error_name and run.error_cause in {None, "", run.decision_reason}:
+        return f"ended after {duration(seconds)}"
+    if run.error_name:
+        return f"{str(run.error_cause).rstrip('.')}; ended after {duration(seconds)}"
+    if run.verified:
+        return f"recovered in {duration(seconds)}"
+    if run.verdict == "healthy":
+        return f"nothing to do after {duration(seconds)}"
+    return f"planned in {duration(seconds)}, nothing was changed"
