@@ -23,7 +23,7 @@ from runbooks.model import Runbook, RunInput, canonical
 from runbooks.policy import Policy, parse_policy
 from runbooks.settings import Settings
 from runbooks.store.runs import Diagnosis, Ledger, Run, run_id_of
-from runbooks.store.tables import Tables
+from runbooks.store.tables import Tables, connect
 
 LEASE = timedelta(minutes=5)
 """How long a lock outlives the last sign of its run; longer than any function may run."""
@@ -63,7 +63,7 @@ class Frame:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(Tables(self.settings.state_table, self.settings.audit_table, self.settings.region))
+        return Ledger(Tables(self.settings.state_table, self.settings.audit_table, connect(self.settings.region)))
 
     def policy(self) -> Policy:
         """The policy now. Raises PolicyInvalid; an absent document means the defaults."""

@@ -49,13 +49,18 @@ def _number(value: Any) -> Any:
     return int(value) if hasattr(value, "as_tuple") else value
 
 
-class Tables:
-    """A DynamoDB client for the two tables. Every failure of AWS is raised as LedgerUnavailable."""
+def connect(region: str) -> Any:
+    """A DynamoDB client that gives up soon enough for a function to say so."""
+    return boto3.client("dynamodb", region_name=region, config=_CONFIG)
 
-    def __init__(self, state: str, audit: str, region: str) -> None:
+
+class Tables:
+    """The two tables, over a DynamoDB client. Every failure of AWS is raised as LedgerUnavailable."""
+
+    def __init__(self, state: str, audit: str, client: Any) -> None:
         self.state = state
         self.audit = audit
-        self._client = boto3.client("dynamodb", region_name=region, config=_CONFIG)
+        self._client = client
 
     def get(self, table: str, key: Mapping[str, Any]) -> Item | None:
         """One item, read consistently, or None."""
