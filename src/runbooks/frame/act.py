@@ -7,6 +7,7 @@ from typing import Any
 from runbooks import clock
 from runbooks.errors import ApprovalDenied, PlanStale, RemediationFailed
 from runbooks.frame.changes import apply_change, undo_change
+from runbooks.frame.outcome import reported_error
 from runbooks.frame.reading import fingerprints, gather, reads
 from runbooks.frame.step import Step, given_of, step_handler
 from runbooks.model import Plan
@@ -14,6 +15,8 @@ from runbooks.policy import change_forbidden
 from runbooks.store.runs import ChangeStatus, Run
 
 _UNFINISHED = {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN, ChangeStatus.DONE, ChangeStatus.UNDOING}
+
+_BEING_UNDONE = {ChangeStatus.UNDOING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
 
 _UNDO_PAUSE = 5
 """Seconds between two inverses, so that a service that has just been changed is ready for the next call."""
@@ -77,6 +80,9 @@ def undo(step: Step) -> dict[str, Any]:
     plan = step.diagnosis().plan
     if plan is None:
         raise RemediationFailed("the plan of the changes to undo is gone")
+    if not any(record.status in _BEING_UNDONE for record in records.values()):
+        name, cause = reported_error(step.event.document) or ("StepFailed", "")
+        run = step.record(run, "undo.started", {"error": name, "cause": cause, "changes": len(todo)})
     given = given_of(step.runbook, plan.resolved)
     latest = max(todo, key=lambda record: record.number)
     run = undo_change(step, run, step.target(given), plan, latest)
