@@ -22,6 +22,7 @@ from workbench.embedded import interpreter, moto_clock
 from workbench.embedded.calls import CLIENT, Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
+from workbench.embedded.ecs import Ecs
 from workbench.embedded.events import Events
 from workbench.embedded.faults import Faults
 from workbench.embedded.functions import Functions
@@ -106,6 +107,7 @@ class EmbeddedAws:
         self._events = Events(self.clock, self._courier, self._functions, lambda: self.stack)
         self._states.listeners.append(self._events.execution_ended)
         self._tables.listeners.append(self._events.table_changed)
+        self._ecs: dict[str, Ecs] = {}
         self._connect()
         values = parameters_of(source, self.stage, parameters)
         machinery = Machinery(self.client, self._states, self.account_id, self.region, self.endpoint_url)
@@ -117,6 +119,7 @@ class EmbeddedAws:
         endpoint.fake("stepfunctions:*", self._states.answer)
         endpoint.fake("cloudformation:*", self._cloudformation)
         endpoint.fake("lambda:*", self._lambda)
+        endpoint.fake("ecs:*", lambda call: self.ecs_in(call.region).answer(call))
         endpoint.guard("dynamodb", self._tables.guarded)
         endpoint.observe("sns:Publish", self._published)
 
@@ -164,6 +167,7 @@ class EmbeddedAws:
         self._courier.reset()
         self._forget_moto()
         self._tables.reset()
+        self._ecs.clear()
         self.clock.reset()
         mock_random.seed(0)
         self.messages.clear()
@@ -208,6 +212,15 @@ class EmbeddedAws:
                     config=Config(retries={"total_max_attempts": 1}, max_pool_connections=64),
                 )
             return self._clients[key]
+
+    @property
+    def ecs(self) -> Ecs:
+        """The fake of ECS in the stack's region; `workbench.embedded.ecs` has building blocks for it."""
+        return self.ecs_in(self.region)
+
+    def ecs_in(self, region: str) -> Ecs:
+        """The fake of ECS in a region."""
+        return self._ecs.setdefault(region, Ecs(self.clock, self.account_id, region))
 
     # -- what it does --------------------------------------------------------------------------------------------------
 
