@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,59 +42,70 @@ class Moment:
     entry: Entry | None = None
 
 
-def history(stepfunctions: Any, execution_arn: str) -> list[dict[str, Any]]:
-    """All events of an execution so far, oldest first."""
-    events: list[dict[str, Any]] = []
-    arguments: dict[str, Any] = {"executionArn": execution_arn, "maxResults": PAGE}
-    while True:
-        page = stepfunctions.get_execution_history(**arguments)
-        events += page["events"]
-        if not page.get("nextToken"):
-            return events
-        arguments["nextToken"] = page["nextToken"]
+class History:
+    """The history of an execution, read on from where it was read to last time. Thread-safe."""
 
+    def __init__(self, stepfunctions: Any, execution_arn: str) -> None:
+        self._stepfunctions = stepfunctions
+        self._execution_arn = execution_arn
+        self._token: str | None = None
+        """Leads to the last page, which may have got longer since; the pages before it are full."""
+        self._seen = 0
+        self._lock = threading.Lock()
+        self.visits: list[Visit] = []
+        """The stays in states so far, in order."""
+        self.ended = False
+        """Whether the execution has ended."""
 
-def visits(events: list[dict[str, Any]]) -> list[Visit]:
-    """The stays in states that a history tells of, in order."""
-    passed: list[Visit] = []
-    for event in events:
-        kind: str = event["type"]
+    def read(self) -> list[dict[str, Any]]:
+        """The events since the last time, oldest first."""
+        with self._lock:
+            fresh: list[dict[str, Any]] = []
+            while True:
+                more = {"nextToken": self._token} if self._token else {}
+                page = self._stepfunctions.get_execution_history(
+                    executionArn=self._execution_arn, maxResults=PAGE, **more
+                )
+                fresh += page["events"][self._seen :]
+                self._seen = len(page["events"])
+                if not page.get("nextToken"):
+                    break
+                self._token, self._seen = page["nextToken"], 0
+            for event in fresh:
+                self._note(event)
+            return fresh
+
+    def _note(self, event: dict[str, Any]) -> None:
+        kind, at = event["type"], event["timestamp"].astimezone(UTC)
         if kind.endswith("StateEntered"):
-            name = event["stateEnteredEventDetails"]["name"]
-            passed.append(Visit(name, kind.removesuffix("StateEntered"), _utc(event["timestamp"])))
-        elif not passed:
-            continue
-        elif kind.endswith("StateExited"):
-            passed[-1].exited = _utc(event["timestamp"])
+            self.visits.append(Visit(_details(event)["name"], kind.removesuffix("StateEntered"), at))
+            return
+        self.ended = self.ended or _is_end(kind)
+        if not self.visits:
+            return
+        visit = self.visits[-1]
+        if kind.endswith("StateExited"):
+            visit.exited = at
         elif kind == "TaskScheduled":
-            passed[-1].error = None  # a repeat; what failed before is made good if this one does not fail
-        elif _is_failure(kind) or (kind == "ExecutionFailed" and passed[-1].kind == "Fail"):
-            passed[-1].error = _details(event).get("error") or kind
-    return passed
+            visit.error = None  # a repeat; what failed before is made good if this one does not fail
+        elif _is_failure(kind) or (_is_end(kind) and visit.exited is None):
+            visit.error = _details(event).get("error") or kind
 
 
 class Watch:
     """Tells what is new each time it is asked."""
 
-    def __init__(self, stepfunctions: Any, execution_arn: str, ledger: Ledger | None, run_id: str) -> None:
+    def __init__(self, history: History, ledger: Ledger | None, run_id: str) -> None:
         """Without a ledger only the execution is watched."""
-        self._stepfunctions = stepfunctions
-        self._execution_arn = execution_arn
+        self._history = history
         self._ledger = ledger
         self._run_id = run_id
-        self._events = 0
         self._entries = 0
         self._state = ""
-        self.visits: list[Visit] = []
-        self.ended = False
-        """Whether the execution has ended."""
 
     def news(self) -> list[Moment]:
         """What has happened since the last time, oldest first."""
-        events = history(self._stepfunctions, self._execution_arn)
-        moments = [*self._of_history(events[self._events :]), *self.entries()]
-        self._events = len(events)
-        self.visits = visits(events)
+        moments = [*self._of_history(self._history.read()), *self.entries()]
         return sorted(moments, key=lambda moment: moment.at)
 
     def entries(self) -> list[Moment]:
@@ -106,22 +118,21 @@ class Watch:
 
     def _of_history(self, events: list[dict[str, Any]]) -> Iterator[Moment]:
         for event in events:
-            kind, at = event["type"], _utc(event["timestamp"])
-            details = _details(event)
+            kind, at, details = event["type"], event["timestamp"].astimezone(UTC), _details(event)
+            error, cause = details.get("error") or kind, details.get("cause") or ""
             if kind.endswith("StateEntered"):
                 self._state = details["name"]
                 yield Moment("entered", at, self._state)
             elif kind.endswith("StateExited"):
                 yield Moment("exited", at, details["name"], output=_document(details.get("output")))
-            elif kind.startswith("Execution") and kind != "ExecutionStarted":
-                self.ended = True
-                yield Moment(
-                    "ended", at, self._state, error=details.get("error") or "", cause=details.get("cause") or ""
-                )
+            elif _is_end(kind):
+                yield Moment("ended", at, self._state, error=error, cause=cause)
             elif _is_failure(kind):
-                yield Moment(
-                    "failed", at, self._state, error=details.get("error") or kind, cause=details.get("cause") or ""
-                )
+                yield Moment("failed", at, self._state, error=error, cause=cause)
+
+
+def _is_end(kind: str) -> bool:
+    return kind.startswith("Execution") and kind not in {"ExecutionStarted", "ExecutionRedriven"}
 
 
 def _is_failure(kind: str) -> bool:
@@ -139,7 +150,3 @@ def _document(output: str | None) -> Any:
         return json.loads(output or "null")
     except ValueError:
         return None
-
-
-def _utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)

@@ -17,7 +17,7 @@ from runbooks.model import Verdict
 from runbooks.store import audit
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Approval, ChangeRecord, ChangeStatus, Diagnosis, Run, run_id_of
-from workbench.executions import Moment, Visit, Watch, history, visits
+from workbench.executions import History, Moment, Visit, Watch
 from workbench.ledger import ledger_of
 from workbench.scenario import Scenario
 
@@ -195,6 +195,8 @@ class _Driver:
         self.answers: list[str] = []
         self.execution_arn = ""
         self.run_id = ""
+        self.peeked: History | None = None
+        """Read when a function is called, apart from the history that the driving thread reads on."""
         self._claims = threading.Lock()
         self._claimed: set[str] = set()
         self._problems: list[BaseException] = []
@@ -206,36 +208,38 @@ class _Driver:
         if scenario.on_state:
             # A Task's callback runs before the Task's function does, so that what it does to the world is seen.
             aws.faults.before("lambda:Invoke", lambda _: self._before_a_function())
-        self._start(execution_name)
+        history = self._start(execution_name)
         try:
-            self._follow(time.monotonic() + patience, patience)
+            self._follow(history, patience)
             aws.settle()
         finally:
             self._claimed |= set(scenario.on_state)
         aws.faults.clear()
         for problem in self._problems:
             raise problem
-        return self._collect(world_before, scenario.world(aws))
+        return self._collect(history, world_before, scenario.world(aws))
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str) -> History:
         machine = f"{self.aws.stack_name}-{self.runbook}"
         arn = f"arn:aws:states:{self.aws.region}:{self.aws.account_id}:stateMachine:{machine}"
         text = start_input(self.runbook, self.scenario.event, mode=self.mode)
         started = self.stepfunctions.start_execution(stateMachineArn=arn, name=name, input=text)
         self.execution_arn = started["executionArn"]
         self.run_id = run_id_of(self.runbook, self.execution_arn, started["startDate"].astimezone(UTC))
+        self.peeked = History(self.stepfunctions, self.execution_arn)
+        return History(self.stepfunctions, self.execution_arn)
 
-    def _follow(self, give_up: float, patience: float) -> None:
-        watched = self.ledger if self.observe else None
-        watch = Watch(self.stepfunctions, self.execution_arn, watched, self.run_id)
-        while not watch.ended:
+    def _follow(self, history: History, patience: float) -> None:
+        watch = Watch(history, self.ledger if self.observe else None, self.run_id)
+        give_up = time.monotonic() + patience
+        while not history.ended:
             self._tell(watch.news())
             if self._problems:
                 return
-            self._call_back(watch.visits)
-            self._decide(watch.visits)
+            self._call_back(history.visits)
+            self._decide(history.visits)
             if time.monotonic() > give_up:
-                state = watch.visits[-1].state if watch.visits else "its start"
+                state = history.visits[-1].state if history.visits else "its start"
                 answers = f" The approval API answered: {'; '.join(self.answers)}." if self.answers else ""
                 raise Stuck(f"{self.execution_arn} is still at {state} after {patience:g} seconds.{answers}")
             time.sleep(_POLL)
@@ -250,9 +254,12 @@ class _Driver:
     # Callbacks of the scenario
 
     def _before_a_function(self) -> None:
+        history = self.peeked
+        if history is None or self._claimed.issuperset(self.scenario.on_state):
+            return
         try:
-            passed = visits(history(self.stepfunctions, self.execution_arn)) if self.execution_arn else []
-            self._fire(visit.state for visit in passed if visit.state != _WAITING)
+            history.read()
+            self._fire(visit.state for visit in history.visits if visit.state != _WAITING)
         except Exception as problem:  # noqa: BLE001 - raised again by the thread that drives the scenario
             self._problems.append(problem)
 
@@ -300,7 +307,7 @@ class _Driver:
 
     # The end
 
-    def _collect(self, world_before: Any, world_after: Any) -> Incident:
+    def _collect(self, history: History, world_before: Any, world_after: Any) -> Incident:
         described = self.stepfunctions.describe_execution(executionArn=self.execution_arn)
         run, diagnosis = self.ledger.find(self.run_id), self.ledger.diagnosis(self.run_id)
         records, trail = self.ledger.changes(self.run_id), self.ledger.trail(self.run_id)
@@ -312,7 +319,7 @@ class _Driver:
             mode=self.mode,
             decision=self.decision,
             status=described["status"],
-            visits=visits(history(self.stepfunctions, self.execution_arn)),
+            visits=history.visits,
             run=run,
             diagnosis=diagnosis,
             approval=self.ledger.approval(self.run_id),

@@ -160,17 +160,18 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
     from runbooks.store import audit
     from workbench.cli import words
     from workbench.cli.story import Story
-    from workbench.executions import Watch
+    from workbench.executions import History, Watch
     from workbench.incident import changes_of
 
     # With --json the story goes to stderr, so that stdout has one document and nothing else.
     console = stderr() if as_json else stdout()
-    watch = Watch(account.stepfunctions, arn, account.ledger, run_id)
+    history = History(account.stepfunctions, arn)
+    watch = Watch(history, account.ledger, run_id)
     with Story(console, runbook) as story:
-        while not watch.ended:
+        while not history.ended:
             for moment in watch.news():
                 story.observe(moment)
-            if not watch.ended:
+            if not history.ended:
                 time.sleep(_POLL)
         give_up = time.monotonic() + _CLOSING
         while story.closed is None and time.monotonic() < give_up:
@@ -192,14 +193,14 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
                 "outcome": run.outcome if run else None,
                 "error": run.error_name if run else described.get("error"),
                 "cause": run.error_cause if run else described.get("cause"),
-                "states": [visit.state for visit in watch.visits],
+                "states": [visit.state for visit in history.visits],
                 "changes": [asdict(change) for change in changes],
                 "audit": [entry.model_dump(mode="json") for entry in trail],
                 "audit_verified": not faults,
             }
         )
     else:
-        story.states(watch.visits)
+        story.states(history.visits)
         word = (run.error_name if run else None) or described["status"]
         ended = words.ending(run, _seconds(described))
         story.end(word, f"{ended}, {words.verified(trail, faults)}", good=described["status"] == "SUCCEEDED")

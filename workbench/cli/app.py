@@ -36,8 +36,8 @@ class Commands(TyperGroup):
         """Runs a command, and exits with its code in standalone mode; else returns the code."""
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **more)
-        except (typer.Abort, KeyboardInterrupt):
-            code = _say("Interrupted. What runs on AWS goes on; `runbook runs --open` shows it.", INTERRUPTED)
+            if code == INTERRUPTED:
+                _say("Interrupted. A run on AWS goes on; `runbook runs --open` shows it.", code)
         except UsageError as wrong:
             code = _say(_usage(wrong), 2)
         except BrokenPipeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from runbooks.errors import RunbookError
+from runbooks.errors import LedgerUnavailable, RunbookError
 
 
 class Stop(Exception):
@@ -26,6 +26,8 @@ def sentence(problem: BaseException) -> str | None:
     match problem:
         case Stop():
             return str(problem)
+        case LedgerUnavailable(__cause__=Exception() as cause):
+            return sentence(cause) or f"{problem}."
         case RunbookError():
             return f"{type(problem).__name__}: {problem}."
         case OSError() if problem.filename:
@@ -47,7 +49,7 @@ def _of_aws(problem: BaseException) -> str | None:
             return "There are no AWS credentials to use. Sign in (`aws sso login`, `aws configure`), or give --profile."
         case aws.TokenRetrievalError() | aws.SSOError() | aws.UnauthorizedSSOTokenError():
             return f"The AWS sign-in has run out: {problem}. Sign in again with `aws sso login`."
-        case aws.HTTPClientError():
+        case aws.HTTPClientError() | aws.ConnectionError():
             return f"AWS could not be reached: {problem}. Check the network, --region and --endpoint-url."
         case aws.BotoCoreError() | ValueError() if type(problem).__module__.startswith("botocore"):
             return f"The AWS call was not sent: {problem}."

@@ -1,0 +1,101 @@
+"""Help and mistakes: what a person who has never used it sees."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from workbench.cli.app import app
+
+COMMANDS = [
+    [],
+    ["list"],
+    ["show"],
+    ["compile"],
+    ["demo"],
+    ["start"],
+    ["follow"],
+    ["runs"],
+    ["audit"],
+    ["audit", "show"],
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "runbook")
+def test_every_command_explains_itself_with_an_example(runbook, command):
+    answer = runbook(*command, "--help")
+    assert answer.code == 0
+    assert "Examples:\n" in answer.stdout
+    assert f"runbook {' '.join(command)}".strip() in answer.stdout.partition("Examples:")[2]
+
+
+def test_no_command_is_without_a_test_of_its_help():
+    named = {group.name for group in app.registered_groups} | {command.name for command in app.registered_commands}
+    assert named == {command[0] for command in COMMANDS if command}
+
+
+@pytest.mark.parametrize("command", [["list"], ["show"], ["compile"], ["demo"], ["start"], ["follow"], ["runs"]])
+def test_every_command_can_print_json(runbook, command):
+    assert "--json" in runbook(*command, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["shwo"], "No such command 'shwo'. Did you mean 'show'? See `runbook --help`."),
+        (["list", "--jsno"], "No such option: --jsno"),
+        (["show"], "Missing argument 'NAME'. See `runbook show --help`."),
+        (["show", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
+        (["demo", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
+        (["start", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
+        (["runs", "--runbook", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
+        (["demo", "--plan", "--deny"], "With --plan nobody is asked"),
+        (["demo", "--all", "--scenario", "x"], "Give one of them."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_is_answered_with_a_sentence_and_exit_code_2(runbook, arguments, complaint):
+    answer = runbook(*arguments)
+    assert answer.code == 2
+    assert complaint in answer.complaint
+    assert len(answer.complaint.splitlines()) == 1
+    assert answer.stdout == ""
+
+
+def test_without_a_command_the_help_is_shown(runbook):
+    answer = runbook()
+    assert answer.code == 2
+    assert answer.complaint.startswith("Usage: runbook")
+
+
+def test_the_console_script_answers_without_a_traceback(installed):
+    answer = installed("show", "no-such-runbook")
+    assert answer.code == 2
+    assert answer.complaint.startswith("There is no runbook")
+
+
+def test_help_is_quick_since_nothing_heavy_is_imported(installed):
+    began = time.monotonic()
+    assert installed("--help").code == 0
+    assert time.monotonic() - began < 3
+
+
+def test_an_unforeseen_problem_is_a_sentence_too(runbook, monkeypatch):
+    def broken() -> list[str]:
+        raise ZeroDivisionError("of all things")
+
+    monkeypatch.setattr("runbooks.catalogue.names", broken)
+    answer = runbook("list")
+    assert answer.code == 2
+    assert answer.complaint.startswith("Something that nobody foresaw: ZeroDivisionError: of all things.")
+
+
+def test_an_interrupted_command_says_what_goes_on(runbook, monkeypatch):
+    def interrupted() -> list[str]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("runbooks.catalogue.names", interrupted)
+    answer = runbook("list")
+    assert answer.code == 130
+    assert "`runbook runs --open`" in answer.complaint
