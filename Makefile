@@ -6,6 +6,7 @@ WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/.locked-$(shell cksum < requirements.lock | cut -d ' ' -f 1)
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | cut -d ' ' -f 1)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
@@ -15,17 +16,20 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format lock clean
+.PHONY: help demo test lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 # The lock is complete, so pip resolves nothing: it takes those files, by hash, and no others.
-$(READY):
+$(LOCKED):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or later is needed; name one with make PYTHON=..." >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PIP) install --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+$(READY): $(LOCKED)
 	$(PIP) install --no-deps --no-build-isolation -e .
 	$(PIP) check
 	@touch $@
@@ -42,6 +46,12 @@ lint: $(READY) ## Style, types, compiled machines and the template
 	$(BIN)/mypy
 	$(BIN)/runbook compile --check
 	$(BIN)/sam validate --lint
+
+build: $(READY) ## What sam deploy takes, in .aws-sam/build; needs python3.13 on the PATH
+	@python3.13 -c '' || { echo "sam build needs the functions' own python3.13 on the PATH." >&2; exit 1; }
+	$(BIN)/sam build --parameter-overrides Architecture=x86_64 --build-dir .aws-sam/x86_64
+	$(BIN)/sam build
+	.ci/built .aws-sam/build .aws-sam/x86_64
 
 format: $(READY) ## Rewrites the code in the one style
 	$(BIN)/ruff check --fix
