@@ -19,7 +19,7 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal import mock_random
 
 from workbench.embedded import interpreter, moto_clock
-from workbench.embedded.calls import CLIENT, Call, Response, ServiceError
+from workbench.embedded.calls import Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
 from workbench.embedded.ecs import Ecs
@@ -33,7 +33,7 @@ from workbench.embedded.states import States
 from workbench.embedded.tables import Tables
 from workbench.embedded.template import parameters_of, read, translated
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+TEMPLATE = Path(__file__).resolve().parents[2] / "template.yaml"
 KEY = "embedded"
 """Access key and secret of every caller; the endpoint knows functions by their app id."""
 
@@ -52,13 +52,13 @@ class EmbeddedAws:
         stage: str = "dev",
         region: str = "eu-central-1",
         pace: float = 0.0,
-        template: Path = REPOSITORY / "template.yaml",
-        parameters: Mapping[str, str] | None = None,
+        template: Path = TEMPLATE,
         stack_name: str | None = None,
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
         """Boots and deploys. `pace`: the real seconds that a wait of a state machine lasts at most.
 
-        Raises TemplateError if the template cannot be deployed.
+        `parameters` are the template's besides the stage. Raises TemplateError if the template cannot be deployed.
         """
         if not _one_at_a_time.acquire(blocking=False):
             raise RuntimeError("an embedded AWS is running in this process already; close it first")
@@ -68,66 +68,46 @@ class EmbeddedAws:
         self.stack_name = stack_name or f"runbooks-{stage}"
         self.clock = VirtualClock(pace)
         self.messages: list[dict[str, Any]] = []
+        """What was published to SNS since the last reset: subject, message, topic, attributes and who published it."""
+        self.faults = Faults(self)
+        self._patches = Patches()
+        self._port = os.environ.get("MOTO_PORT")
         self._clients: dict[tuple[str, str], Any] = {}
         self._client_lock = threading.Lock()
         self._session: Any = boto3.session.Session(KEY, KEY, region_name=region)
-        self._patches = Patches()
-        self._environment = {name: os.environ.get(name) for name in ("MOTO_PORT", "MOTO_ALLOW_NONEXISTENT_REGION")}
-        template = template.resolve()
-        source = read(template)
-        self._functions = Functions(
-            self.clock, template.parent / _code_folder(source), {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
-        )
+        self._stacks: list[Stack] = []
+        self._ecs: dict[str, Ecs] = {}
+        self._functions = Functions(self.clock, {"AWS_REGION": region, "AWS_DEFAULT_REGION": region})
+        self._courier = Courier()
+        self._states = States(self.clock, self._courier, self.account_id, region)
+        self._events = Events(self.clock, self._courier, self._functions, lambda: self._stacks, self.account_id, region)
+        mock_random.seed(0)
+        self._endpoint = Endpoint(self.faults)
         try:
-            self._boot(source, template.parent, parameters or {})
+            self._connect()
+            self.stack = self.deploy(template, stack_name=self.stack_name, parameters=parameters)
+            self._endpoint.reset()
         except BaseException:
             self.close()
             raise
 
-    def _boot(self, source: Mapping[str, Any], folder: Path, parameters: Mapping[str, str]) -> None:
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        logging.getLogger("moto").setLevel(logging.CRITICAL)
-        mock_random.seed(0)
-        self.faults = Faults(self)
-        self._endpoint = Endpoint(self.faults)
+    def _connect(self) -> None:
+        for name, level in (("werkzeug", logging.ERROR), ("moto", logging.CRITICAL)):
+            logging.getLogger(name).setLevel(level)
         os.environ["MOTO_PORT"] = str(self._endpoint.port)
-        self._functions.configure(
-            {
-                "AWS_ENDPOINT_URL": self.endpoint_url,
-                "AWS_ACCESS_KEY_ID": KEY,
-                "AWS_SECRET_ACCESS_KEY": KEY,
-                "AWS_SESSION_TOKEN": KEY,
-            }
-        )
+        secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+        self._functions.configure({"AWS_ENDPOINT_URL": self.endpoint_url, **dict.fromkeys(secrets, KEY)})
         moto_clock.put_on_clock(self._patches, self.clock)
         interpreter.put_on_clock(self._patches, self.clock, self.endpoint_url)
         self._tables = Tables(self.clock, self._patches)
-        self._courier = Courier()
-        self._states = States(self.clock, self._courier, self.account_id, self.region)
-        self._events = Events(self.clock, self._courier, self._functions, lambda: self.stack)
         self._states.listeners.append(self._events.execution_ended)
         self._tables.listeners.append(self._events.table_changed)
-        self._ecs: dict[str, Ecs] = {}
-        self._connect()
-        values = parameters_of(source, self.stage, parameters)
-        machinery = Machinery(self.client, self._states, self.account_id, self.region, self.endpoint_url)
-        self.stack = Stack(self.stack_name, source, translated(source, values, self.region), values, folder, machinery)
-        self._deploy()
-
-    def _connect(self) -> None:
-        endpoint = self._endpoint
-        endpoint.fake("stepfunctions:*", self._states.answer)
-        endpoint.fake("cloudformation:*", self._cloudformation)
-        endpoint.fake("lambda:*", self._lambda)
-        endpoint.fake("ecs:*", lambda call: self.ecs_in(call.region).answer(call))
-        endpoint.guard("dynamodb", self._tables.guarded)
-        endpoint.observe("sns:Publish", self._published)
-
-    def _deploy(self) -> None:
-        self.stack.deploy(self.clock.now())
-        self._functions.define(self.stack.functions)
-        self.outputs = dict(self.stack.outputs)
-        self._endpoint.calls.clear()
+        self._endpoint.fake("stepfunctions:*", self._states.answer)
+        self._endpoint.fake("cloudformation:*", self._answer_cloudformation)
+        self._endpoint.fake("lambda:*", self._answer_lambda)
+        self._endpoint.fake("ecs:*", self._answer_ecs)
+        self._endpoint.guard("dynamodb", self._tables.guarded)
+        self._endpoint.observe("sns:Publish", self._published)
 
     # -- life ----------------------------------------------------------------------------------------------------------
 
@@ -141,38 +121,52 @@ class EmbeddedAws:
 
     def close(self) -> None:
         """Stops everything, waits for the functions' processes, and gives moto its own names back."""
-        if hasattr(self, "_states"):
-            self.clock.release()
-            self._states.reset()
-            self._courier.close()
+        self.clock.release()
+        self._functions.retire()
+        self._states.reset()
+        self._courier.close()
         self._functions.close()
-        if hasattr(self, "_endpoint"):
-            self._endpoint.close()
+        self._endpoint.close()
         self._forget_moto()
         self._patches.undo()
-        for name, value in self._environment.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        if self._port is None:
+            os.environ.pop("MOTO_PORT", None)
+        else:
+            os.environ["MOTO_PORT"] = self._port
         _one_at_a_time.release()
 
     def reset(self) -> None:
         """Forgets everything but the deployed stack: items, messages, other resources, executions, faults, time."""
         self.faults.clear()
         self.clock.release()
-        self._functions.reset()
+        self._functions.retire()
         self._states.reset()
         self.settle()
         self._courier.reset()
+        self._events.reset()
         self._forget_moto()
         self._tables.reset()
         self._ecs.clear()
         self.clock.reset()
         mock_random.seed(0)
         self.messages.clear()
-        self._endpoint.defects.clear()
-        self._deploy()
+        self._stacks = [self.stack]
+        self.stack.deploy(self.clock.now())
+        self._functions.define(self.stack.functions)
+        self._functions.reset()
+        self._endpoint.reset()
+
+    def deploy(self, template: Path, *, stack_name: str, parameters: Mapping[str, str] | None = None) -> Stack:
+        """Deploys another stack into the account, until the next reset. Raises TemplateError."""
+        source = read(template)
+        values = parameters_of(source, self.stage, parameters or {})
+        machinery = Machinery(self.client, self._states, self.account_id, self.region)
+        translation = translated(source, values, self.region)
+        stack = Stack(stack_name, source, translation, values, template.resolve().parent, machinery)
+        stack.deploy(self.clock.now())
+        self._stacks.append(stack)
+        self._functions.define(spec for each in self._stacks for spec in each.functions)
+        return stack
 
     @staticmethod
     def _forget_moto() -> None:
@@ -186,8 +180,13 @@ class EmbeddedAws:
         return self._endpoint.url
 
     @property
+    def outputs(self) -> dict[str, str]:
+        """The outputs of the deployed stack."""
+        return self.stack.outputs
+
+    @property
     def calls(self) -> list[SeenCall]:
-        """Every call that reached the endpoint since the start or the last reset, in the order of their answers."""
+        """Every call that reached the endpoint since the last reset, in the order of their answers."""
         return self._endpoint.calls
 
     @property
@@ -199,6 +198,15 @@ class EmbeddedAws:
     def undelivered(self) -> list[str]:
         """Asynchronous invocations that failed in every attempt."""
         return self._courier.undelivered
+
+    @property
+    def ecs(self) -> Ecs:
+        """The fake of ECS in the stack's region; `workbench.embedded.ecs` has building blocks for it."""
+        return self.ecs_in(self.region)
+
+    def ecs_in(self, region: str) -> Ecs:
+        """The fake of ECS in a region."""
+        return self._ecs.setdefault(region, Ecs(self.clock, self.account_id, region))
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client on the endpoint. Thread-safe, and kept."""
@@ -212,15 +220,6 @@ class EmbeddedAws:
                     config=Config(retries={"total_max_attempts": 1}, max_pool_connections=64),
                 )
             return self._clients[key]
-
-    @property
-    def ecs(self) -> Ecs:
-        """The fake of ECS in the stack's region; `workbench.embedded.ecs` has building blocks for it."""
-        return self.ecs_in(self.region)
-
-    def ecs_in(self, region: str) -> Ecs:
-        """The fake of ECS in a region."""
-        return self._ecs.setdefault(region, Ecs(self.clock, self.account_id, region))
 
     # -- what it does --------------------------------------------------------------------------------------------------
 
@@ -237,10 +236,10 @@ class EmbeddedAws:
         return self._functions.kill(function)
 
     def sweep(self) -> list[Any]:
-        """Runs every schedule of the stack once, and returns the functions' results."""
+        """Runs every schedule once, and returns the functions' results."""
         return [
             self.invoke(target, self._events.scheduled(rule.arn))
-            for rule in self.stack.rules
+            for rule in self._events.rules()
             if rule.schedule is not None
             for target in rule.targets
         ]
@@ -260,10 +259,17 @@ class EmbeddedAws:
 
     # -- fakes ---------------------------------------------------------------------------------------------------------
 
-    def _cloudformation(self, call: Call) -> dict[str, Any] | None:
-        return self.stack.answer(call)
+    def _answer_ecs(self, call: Call) -> dict[str, Any]:
+        return self.ecs_in(call.region).answer(call)
 
-    def _lambda(self, call: Call) -> Response | None:
+    def _answer_cloudformation(self, call: Call) -> dict[str, Any] | None:
+        for stack in self._stacks:
+            answer = stack.answer(call)
+            if answer is not None:
+                return answer
+        return None
+
+    def _answer_lambda(self, call: Call) -> Response | None:
         name = str(call.path_parameters.get("FunctionName", ""))
         known = self._functions.find(name) if name else None
         if call.operation != "Invoke":
@@ -286,29 +292,20 @@ class EmbeddedAws:
             self._events.invoke_later(known.name, json.loads(event))
             return 202, {}, b""
         outcome = self._functions.invoke(known.name, event)
-        headers = {"Content-Type": "application/json", "x-amzn-RequestId": outcome.request_id}
-        headers["X-Amz-Executed-Version"] = "$LATEST"
+        headers = {"Content-Type": "application/json", "X-Amz-Executed-Version": "$LATEST"}
         if outcome.failed:
             headers["X-Amz-Function-Error"] = "Unhandled"
         return 200, headers, outcome.payload.encode()
 
     def _published(self, call: Call, body: bytes) -> None:
         given = call.params
-        attributes = {name: value.get("StringValue") for name, value in (given.get("MessageAttributes") or {}).items()}
+        attributes = given.get("MessageAttributes") or {}
         self.messages.append(
             {
                 "subject": given.get("Subject"),
                 "message": given.get("Message"),
                 "topic": given.get("TopicArn") or given.get("TargetArn"),
-                "attributes": attributes,
+                "attributes": {name: value.get("StringValue") for name, value in attributes.items()},
                 "from": call.caller,
             }
         )
-
-
-def _code_folder(source: Mapping[str, Any]) -> str:
-    """The folder that the functions' code comes from, as the template's globals say."""
-    return str(source.get("Globals", {}).get("Function", {}).get("CodeUri", "src/"))
-
-
-__all__ = ["CLIENT", "EmbeddedAws"]

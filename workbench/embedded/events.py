@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from datetime import datetime
@@ -11,8 +10,9 @@ from typing import Any
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
 from workbench.embedded.functions import Functions
+from workbench.embedded.identities import identity
 from workbench.embedded.patterns import matches
-from workbench.embedded.stack import Stack
+from workbench.embedded.stack import Rule, Stack
 from workbench.embedded.states import Run
 
 ENDED = "Step Functions Execution Status Change"
@@ -21,20 +21,38 @@ ENDED = "Step Functions Execution Status Change"
 class Events:
     """Hands events to the functions that the stack's rules and event source mappings name."""
 
-    def __init__(self, clock: VirtualClock, courier: Courier, functions: Functions, stack: Callable[[], Stack]) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        courier: Courier,
+        functions: Functions,
+        stacks: Callable[[], list[Stack]],
+        account: str,
+        region: str,
+    ) -> None:
         self._clock = clock
         self._courier = courier
         self._functions = functions
-        self._stack = stack
+        self._stacks = stacks
+        self._account = account
+        self._region = region
         self._number = 0
 
     def execution_ended(self, run: Run) -> None:
         """Tells the rules that match, as EventBridge does."""
         event = self._envelope("aws.states", ENDED, [run.arn], _ended_detail(run))
-        for rule in self._stack().rules:
+        for rule in self.rules():
             if rule.pattern is not None and matches(rule.pattern, event):
                 for target in rule.targets:
                     self.invoke_later(target, event)
+
+    def rules(self) -> list[Rule]:
+        """The rules and schedules of all stacks."""
+        return [rule for stack in self._stacks() for rule in stack.rules]
+
+    def reset(self) -> None:
+        """Counts events from one again."""
+        self._number = 0
 
     def scheduled(self, rule_arn: str) -> dict[str, Any]:
         """The event that a schedule sends."""
@@ -42,7 +60,7 @@ class Events:
 
     def table_changed(self, table: str, record: dict[str, Any]) -> None:
         """Tells the functions that are mapped to the table's stream, if a filter lets the record through."""
-        for source in self._stack().sources:
+        for source in [source for stack in self._stacks() for source in stack.sources]:
             if f":table/{table}/stream/" not in source.stream:
                 continue
             if not source.filters or any(matches(pattern, record) for pattern in source.filters):
@@ -60,16 +78,14 @@ class Events:
 
     def _envelope(self, source: str, kind: str, resources: list[str], detail: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
-        machinery = self._stack().machinery
-        digest = hashlib.md5(f"{kind}{self._number}{resources}".encode(), usedforsecurity=False).hexdigest()
         return {
             "version": "0",
-            "id": "-".join([digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:]]),
+            "id": identity(kind, self._number),
             "detail-type": kind,
             "source": source,
-            "account": machinery.account,
+            "account": self._account,
             "time": self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "region": machinery.region,
+            "region": self._region,
             "resources": resources,
             "detail": detail,
         }

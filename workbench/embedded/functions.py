@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 from workbench.embedded import zygote
 from workbench.embedded.clock import VirtualClock
+from workbench.embedded.identities import identity
 
 CONCURRENCY = 16
 """Workers per function; further invocations queue, as under a reserved concurrency with a patient caller."""
@@ -42,6 +43,7 @@ class FunctionSpec:
     role: str
     log_group: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    task_root: str = "."
 
 
 class EmbeddedFunctionError(Exception):
@@ -156,13 +158,13 @@ class _Pool:
 class Functions:
     """All functions of the stack. Invocations may come from any thread."""
 
-    def __init__(self, clock: VirtualClock, task_root: Path, common_environment: Mapping[str, str]) -> None:
+    def __init__(self, clock: VirtualClock, common_environment: Mapping[str, str]) -> None:
         """`common_environment`: what every function sees besides its own variables (endpoint, credentials, region)."""
         self._clock = clock
-        self._task_root = task_root
         self._common = dict(common_environment)
         self._logs = Path(tempfile.mkdtemp(prefix="embedded-aws-"))
         self._pools: dict[str, _Pool] = {}
+        self._numbers = itertools.count(1)
         self._root, theirs = socket.socketpair()
         self._root_lock = threading.Lock()
         with theirs:
@@ -205,7 +207,7 @@ class Functions:
         if spec is None:
             raise KeyError(f"{name} is not a function of the stack")
         pool = self._pools[spec.name]
-        request_id = str(uuid.uuid4())
+        request_id = identity("invocation", next(self._numbers))
         worker = pool.acquire()
         alive = False
         try:
@@ -262,10 +264,14 @@ class Functions:
         path = self._log(spec)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def reset(self) -> None:
-        """Forgets warm workers and logs; the imported handlers stay, so the next invocation is fast."""
+    def retire(self) -> None:
+        """Ends the warm workers, and kills the busy ones. Imported handlers stay, so the next invocation is fast."""
         for pool in self._pools.values():
             pool.retire()
+
+    def reset(self) -> None:
+        """Forgets logs and counts from one again."""
+        self._numbers = itertools.count(1)
         for path in self._logs.iterdir():
             os.truncate(path, 0)
 
@@ -289,7 +295,7 @@ class Functions:
         measuring = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         message = {
             "handler": spec.handler,
-            "task_root": str(self._task_root),
+            "task_root": spec.task_root,
             "log": str(self._log(spec)),
             "environment": {
                 "PATH": os.environ.get("PATH", os.defpath),
@@ -304,7 +310,7 @@ class Functions:
                 "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
                 "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
                 "AWS_SDK_UA_APP_ID": app_id(spec),
-                "LAMBDA_TASK_ROOT": str(self._task_root),
+                "LAMBDA_TASK_ROOT": spec.task_root,
                 "_HANDLER": spec.handler,
                 **spec.environment,
             },

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 import json
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterable
 from io import BytesIO
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from botocore.exceptions import UnknownServiceError
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
@@ -16,6 +19,7 @@ from werkzeug.serving import make_server
 
 from workbench.embedded.calls import Call, Environ, Response, ServiceError, canonical, identify
 from workbench.embedded.faults import Faults
+from workbench.embedded.identities import identity
 
 Fake = Callable[[Call], Any]
 """Answers a call with a dictionary in the shape of its output, a whole Response, or None to leave it to moto."""
@@ -39,6 +43,7 @@ class Endpoint:
         self.defects: list[str] = []
         """Tracebacks of what the embedded AWS itself got wrong or does not do; a test run wants this empty."""
         self._faults = faults
+        self._numbers = itertools.count(1)
         self._fakes: dict[str, Fake] = {}
         self._observers: dict[str, list[Observer]] = {}
         self._guards: dict[str, Guard] = {}
@@ -68,10 +73,17 @@ class Endpoint:
         """`guard(call, answer)` answers every call of the service, with the help of `answer()`."""
         self._guards[service] = guard
 
+    def reset(self) -> None:
+        """Forgets the calls and defects that it has seen, and counts request ids from one again."""
+        self.calls.clear()
+        self.defects.clear()
+        self._numbers = itertools.count(1)
+
     def close(self) -> None:
         """Stops answering."""
         self._server.shutdown()
         self._server.server_close()
+        _Handler.hang_up()
         self._thread.join()
 
     # -- serving -------------------------------------------------------------------------------------------------------
@@ -87,6 +99,7 @@ class Endpoint:
         else:
             status, headers, content = self._answer(call)
             self.calls.append(SeenCall(call.name, call.caller, status))
+            headers["x-amzn-RequestId"] = identity("request", next(self._numbers))
         headers = {**headers, "Content-Length": str(len(content))}
         if environ["REQUEST_METHOD"] == "HEAD":
             content = b""
@@ -158,6 +171,49 @@ class _Handler(MotoRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
+    connections: ClassVar[set[socket.socket]] = set()
+
+    def setup(self) -> None:
+        super().setup()
+        self.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.connections.discard(self.connection)
+        super().finish()
+
+    def run_wsgi(self) -> None:
+        """Answers one request. Werkzeug's own would wait for more of the body, and close the connection."""
+        started: list[tuple[str, list[tuple[str, str]]]] = []
+
+        def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], None]:
+            started.append((status, headers))
+            return lambda _: None
+
+        content = b"".join(self.server.app(self.make_environ(), start))
+        status, headers = started[0]
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            self.close_connection = True  # nobody knows whether moto has read all of it
+            headers = [*headers, ("Connection", "close")]
+        code, _, reason = status.partition(" ")
+        self.send_response(int(code), reason)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    def handle_expect_100(self) -> bool:
+        """Tells a client that asks first to send its body."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return bool(going_on)
 
     def log(self, *_: Any) -> None:
         """Says nothing; `EmbeddedAws.calls` has it all."""
+
+    @classmethod
+    def hang_up(cls) -> None:
+        """Ends the connections that clients keep open."""
+        for connection in list(cls.connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

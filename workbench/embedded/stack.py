@@ -76,7 +76,6 @@ class Machinery:
     states: States
     account: str
     region: str
-    api_url: str
 
 
 class Stack:
@@ -114,6 +113,11 @@ class Stack:
             "AWS::StackId": self.id,
         }
         self._resolver = Resolver(template, parameters, pseudo, self._attribute)
+
+    @property
+    def code(self) -> Path:
+        """The folder of the functions' code."""
+        return self._folder / str(self._source.get("Globals", {}).get("Function", {}).get("CodeUri", "src/"))
 
     @property
     def id(self) -> str:
@@ -193,8 +197,12 @@ class Stack:
         if kind == "AWS::CloudWatch::Alarm":
             return Resource(kind, name, {"Arn": self.arn("cloudwatch", f"alarm:{name}")})
         if kind == "AWS::ApiGatewayV2::Api":
-            return Resource(kind, "embedded", {"ApiEndpoint": machinery.api_url, "ApiId": "embedded"})
+            return Resource(kind, "embedded", {"ApiEndpoint": self._api_endpoint, "ApiId": "embedded"})
         return Resource(kind, name)
+
+    @property
+    def _api_endpoint(self) -> str:
+        return f"https://embedded.execute-api.{self.machinery.region}.amazonaws.com"
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -357,6 +365,7 @@ def _function(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
             role=given["Role"],
             log_group=given.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}"),
             environment={key: str(value) for key, value in given.get("Environment", {}).get("Variables", {}).items()},
+            task_root=str(stack.code),
         )
     )
     return Resource("AWS::Lambda::Function", name, {"Arn": arn})
