@@ -127,7 +127,7 @@ def test_nobody_deletes_items(resources: Resources) -> None:
     [
         ("BeginRole", LEDGER | {"ssm:GetParameter"}),
         ("LockRole", LEDGER | {"ssm:GetParameter"}),
-        ("ApprovalRole", LEDGER | {"ssm:GetParameter", "sns:Publish"}),
+        ("ApprovalRole", LEDGER | {"sns:Publish"}),
         ("FinishRole", LEDGER | {"sns:Publish"}),
         ("FailRole", LEDGER | {"sns:Publish"}),
         ("ReapRole", LEDGER | {"sns:Publish", "states:DescribeExecution", "lambda:InvokeFunction"}),
@@ -144,7 +144,7 @@ def test_nobody_deletes_items(resources: Resources) -> None:
                 "sqs:SendMessage",
             },
         ),
-        ("ApiRole", LEDGER | {"ssm:GetParameter", "states:SendTaskSuccess"}),
+        ("ApiRole", LEDGER | {"states:SendTaskSuccess"}),
         ("EcsServiceRollbackDiagnoseRole", LEDGER | READS_OF_ECS_ROLLBACK),
         (
             "EcsServiceRollbackActRole",
