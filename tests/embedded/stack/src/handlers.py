@@ -1,32 +1,34 @@
 """Handlers of the small stack that the tests of the embedded AWS deploy."""
 
 import decimal
+import json
 import os
 import sys
 import time
+from typing import Any
 
 import boto3
 
 COUNT = 0
-SECRET_ENVIRONMENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 
 
 class Refused(Exception):
     """An error with a name that a machine can catch."""
 
 
-def echo(event, context):
+def echo(event: dict[str, Any], context: Any) -> Any:
     """Does what the event says, and tells what it sees."""
-    global COUNT
+    global COUNT  # noqa: PLW0603  # whether a worker is warm is what the tests want to see
     COUNT += 1
     match event.get("do"):
         case "raise":
             raise Refused(event.get("message", "no"))
         case "sleep":
             time.sleep(event["seconds"])
-        case "exit":
+        case "die":
             os._exit(1)
-        case "sys.exit":
+        case "exit":
             sys.exit(1)
         case "unserialisable":
             return {1, 2}
@@ -38,9 +40,9 @@ def echo(event, context):
         case "import":
             __import__(event["module"])
         case "environment":
-            return {name: value for name, value in os.environ.items() if name not in SECRET_ENVIRONMENT}
+            return {name: value for name, value in os.environ.items() if name not in SECRETS}
         case "call":
-            client = boto3.client(event["service"])
+            client: Any = boto3.client(event["service"])
             return getattr(client, event["method"])(**event.get("arguments", {}))["ResponseMetadata"]["HTTPStatusCode"]
     return {
         "event": event,
@@ -55,40 +57,41 @@ def echo(event, context):
     }
 
 
-def step(event, context):
-    """One step of the procedure: fails as often as the document says, then appends its name."""
+def step(event: dict[str, Any], context: Any) -> Any:
+    """One step of the procedure: fails as often as the document says, then adds its name."""
     document = event["document"]
-    table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
-    key = {"pk": f"{event['execution']}/{event['state']}"}
-    tried = table.update_item(
-        Key=key, UpdateExpression="ADD tried :one", ExpressionAttributeValues={":one": 1}, ReturnValues="ALL_NEW"
+    state = event["state"]
+    tried = _table().update_item(
+        Key={"pk": f"{event['execution']}/{state}"},
+        UpdateExpression="ADD tried :one",
+        ExpressionAttributeValues={":one": 1},
+        ReturnValues="ALL_NEW",
     )["Attributes"]["tried"]
-    if tried <= document.get("fail", {}).get(event["state"], 0):
-        raise Refused(f"attempt {tried} of {event['state']}")
-    if event["state"] in document.get("sleep", {}):
-        time.sleep(document["sleep"][event["state"]])
-    return {
-        **document,
-        "did": [*document.get("did", []), event["state"]],
-        "tries": int(tried),
-        "started": event["started"],
-    }
+    if tried <= document.get("fail", {}).get(state, 0):
+        raise Refused(f"attempt {tried} of {state}")
+    time.sleep(document.get("sleep", {}).get(state, 0))
+    return {**document, "did": [*document.get("did", []), state], "tries": int(tried), "started": event["started"]}
 
 
-def ask(event, context):
+def ask(event: dict[str, Any], context: Any) -> None:
     """Keeps the token where the test finds it."""
-    table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
-    table.put_item(Item={"pk": "token", "token": event["token"]})
-    boto3.client("sns").publish(TopicArn="arn:aws:sns:eu-central-1:123456789012:nobody", Message="x") if event.get(
-        "tell"
-    ) else None
+    _table().put_item(Item={"pk": "token", "token": event["token"]})
 
 
-def witness(event, context):
+def witness(event: dict[str, Any], context: Any) -> Any:
     """Writes down what it is told."""
-    table = boto3.resource("dynamodb").Table(os.environ["TABLE"])
     for record in event.get("Records", [event]):
         kind = record.get("detail-type", record.get("eventName"))
         key = record.get("id", record.get("eventID"))
-        table.put_item(Item={"pk": f"seen/{kind}/{key}", "record": __import__("json").dumps(record)})
+        _table().put_item(Item={"pk": f"seen/{kind}/{key}", "record": json.dumps(record)})
     return event
+
+
+def clumsy(event: dict[str, Any], context: Any) -> None:
+    """Never succeeds."""
+    raise Refused("as always")
+
+
+def _table() -> Any:
+    resource: Any = boto3.resource("dynamodb")
+    return resource.Table(os.environ["TABLE"])
