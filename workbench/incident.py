@@ -133,7 +133,8 @@ class Incident:
         if self.error != error:
             found.append(f"The run's error is {self.error}, and {error} was expected{self._why()}.")
         if self.world_after != world:
-            found.append(f"The world is {self.world_after!r} afterwards, and {world!r} was expected.")
+            is_now, should_be = _differing(self.world_after, world)
+            found.append(f"The world is {is_now!r} afterwards, and {should_be!r} was expected.")
         applied = sum(change.status in _APPLIED for change in self.changes)
         if changes is not None and applied != changes:
             found.append(f"{applied} changes were applied, and {changes} were expected.")
@@ -144,6 +145,14 @@ class Incident:
 
     def _why(self) -> str:
         return f" ({self.cause})" if self.cause else ""
+
+
+def _differing(one: Any, other: Any) -> tuple[Any, Any]:
+    """Both without what they have in common."""
+    if not (isinstance(one, dict) and isinstance(other, dict)):
+        return one, other
+    pairs = {key: _differing(one.get(key), other.get(key)) for key in one | other if one.get(key) != other.get(key)}
+    return {key: pair[0] for key, pair in pairs.items()}, {key: pair[1] for key, pair in pairs.items()}
 
 
 def start_input(runbook: str, event: str, *, mode: str | None = None) -> str:

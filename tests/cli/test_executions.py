@@ -14,9 +14,7 @@ class Growing:
     """A history of which more is there each time; pages of two events, whose tokens stay good."""
 
     def __init__(self, events: list[dict[str, Any]]) -> None:
-        self.events = [
-            event | {"timestamp": START + timedelta(seconds=number)} for number, event in enumerate(events)
-        ]
+        self.events = [event | {"timestamp": START + timedelta(seconds=number)} for number, event in enumerate(events)]
         self.there = 0
         self.calls = 0
 

@@ -8,11 +8,12 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from workbench.cli.failures import Stop
+from workbench.cli.failures import Stop, sentence
 from workbench.cli.output import print_json, stderr, stdout, working
 from workbench.cli.reference import runbook_named
 from workbench.cli.texts import Json, example
@@ -63,15 +64,55 @@ def demo(
     with _embedded(PACE if watched and sys.stdout.isatty() else 0.0) as aws:
         if watched:
             ((runbook, only),) = chosen
-            incident = _watch(aws, runbook, only, mode, decision)
-            incidents = [incident]
+            results: list[Result] = [_watch(aws, runbook, only, mode, decision)]
         else:
-            incidents = list(_each(aws, chosen, mode, decision, lines=everything and not as_json))
+            results = _each(aws, chosen, mode, decision, lines=everything and not as_json)
     if as_json:
-        documents = [_document(incident) for incident in incidents]
+        documents = [result.document() for result in results]
         print_json(documents if everything else documents[0])
-    if not _as_expected(incidents):
+    if not all(result.is_as_expected(told=everything and not as_json) for result in results):
         raise typer.Exit(1)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A scenario and what came of it; `problem` says why nothing did."""
+
+    runbook: str
+    scenario: Scenario
+    seconds: float
+    incident: Incident | None = None
+    problem: str = ""
+
+    def wrong(self) -> list[str]:
+        """Sentences on what is not as the scenario says."""
+        return self.incident.unexpected() if self.incident else [f"It could not be run: {self.problem}"]
+
+    def is_as_expected(self, *, told: bool) -> bool:
+        """Whether it ended as it must; if not, and nobody was told yet, stderr says so."""
+        wrong = self.wrong()
+        if wrong and not told:
+            print(f"{self.runbook} {self.scenario.name} did not end as it must.", *wrong, file=sys.stderr)
+        return not wrong
+
+    def document(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        about = {"runbook": self.runbook, "scenario": self.scenario.name, "unexpected": self.wrong()}
+        incident = self.incident
+        if incident is None:
+            return about
+        return {
+            "run_id": incident.run_id,
+            **about,
+            "status": incident.status,
+            "outcome": incident.outcome,
+            "error": incident.error,
+            "cause": incident.cause,
+            "states": incident.states,
+            "changes": [asdict(change) for change in incident.changes],
+            "audit": [entry.model_dump(mode="json") for entry in incident.audit],
+            "audit_verified": incident.audit_verified,
+        }
 
 
 def _chosen(name: str | None, scenario: str | None, *, everything: bool) -> list[tuple[str, Scenario]]:
@@ -116,35 +157,41 @@ def _each(
     decision: Literal["deny"] | None,
     *,
     lines: bool,
-) -> Iterator[Incident]:
+) -> list[Result]:
     from workbench.incident import run_scenario
 
+    results = []
     for position, (runbook, scenario) in enumerate(chosen):
         if position:
             aws.reset()
-        began = time.monotonic()
+        began, incident, problem = time.monotonic(), None, ""
         with working(f"{runbook}: {scenario.title}", quiet=not stderr().is_terminal):
-            incident = run_scenario(aws, runbook, scenario, mode=mode, decision=decision)
+            try:
+                incident = run_scenario(aws, runbook, scenario, mode=mode, decision=decision)
+            except Exception as failure:  # noqa: BLE001 - the other scenarios are still worth running
+                problem = sentence(failure) or f"{type(failure).__name__}: {failure}"
+        results.append(Result(runbook, scenario, time.monotonic() - began, incident, problem))
         if lines:
-            _line(incident, time.monotonic() - began)
-        yield incident
+            _line(results[-1], max(len(f"{each}  {one.name}") for each, one in chosen))
+    return results
 
 
-def _line(incident: Incident, seconds: float) -> None:
+def _line(result: Result, width: int) -> None:
     from rich.text import Text
 
     from workbench.cli.output import columns, marks
 
     console = stdout()
     done, failed, _ = marks(console)
-    wrong = incident.unexpected()
+    wrong, incident = result.wrong(), result.incident
+    entries = len(incident.audit) if incident else 0
     cells: list[Text | str] = [
         Text(failed if wrong else done, "red" if wrong else "green"),
-        f"{incident.runbook}  {incident.scenario.name}",
-        incident.error or incident.status,
-        " ".join(wrong) or f"as it must end; {len(incident.audit)} audit entries, {seconds:.1f} s",
+        f"{result.runbook}  {result.scenario.name}",
+        (incident.error or incident.status) if incident else "",
+        " ".join(wrong) or f"as it must end; {entries} audit entries, {result.seconds:.0f} s",
     ]
-    console.print(columns(console, cells, [len(failed) if console.options.ascii_only else 1, 56, 18]))
+    console.print(columns(console, cells, [max(len(done), len(failed)), width, len("RemediationFailed")]))
 
 
 def _watch(
@@ -153,12 +200,12 @@ def _watch(
     scenario: Scenario,
     mode: Literal["plan"] | None,
     decision: Literal["deny"] | None,
-) -> Incident:
+) -> Result:
     from workbench.cli import words
     from workbench.cli.story import Story
     from workbench.incident import run_scenario
 
-    console = stdout()
+    console, began = stdout(), time.monotonic()
     console.print(f"{scenario.title}\n")
     with Story(console, runbook) as story:
         incident = run_scenario(aws, runbook, scenario, mode=mode, decision=decision, observe=story.observe)
@@ -170,33 +217,4 @@ def _watch(
     console.print()
     word = incident.error or incident.status
     story.end(word, f"{ended}, {trail}", good=incident.status == "SUCCEEDED")
-    return incident
-
-
-def _as_expected(incidents: list[Incident]) -> bool:
-    """Whether all ended as they must; what did not is told on stderr."""
-    fine = True
-    for incident in incidents:
-        if wrong := incident.unexpected():
-            fine = False
-            print(f"{incident.runbook} {incident.scenario.name} did not end as it must.", *wrong, file=sys.stderr)
-    return fine
-
-
-def _document(incident: Incident) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "run_id": incident.run_id,
-        "runbook": incident.runbook,
-        "scenario": incident.scenario.name,
-        "status": incident.status,
-        "outcome": incident.outcome,
-        "error": incident.error,
-        "cause": incident.cause,
-        "states": incident.states,
-        "changes": [asdict(change) for change in incident.changes],
-        "audit": [entry.model_dump(mode="json") for entry in incident.audit],
-        "audit_verified": incident.audit_verified,
-        "unexpected": incident.unexpected(),
-    }
+    return Result(runbook, scenario, time.monotonic() - began, incident)

@@ -148,7 +148,7 @@ class Story:
         detail: dict[str, Any] = entry.detail
         what = "undone" if entry.event.startswith("undo") else "done"
         number = f"{detail.get('number')}. " if what == "undone" else ""
-        self.say(entry.state, Text.assemble((what, "green"), f"   {number}{words.call(detail)}"))
+        self.say(entry.state, Text.assemble((what, "green"), f"   {number}{'   '.join(words.call(detail))}"))
 
     def _looked(self, entry: Entry) -> None:
         question = entry.state.removeprefix("Look: ")

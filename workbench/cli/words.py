@@ -69,15 +69,15 @@ def way_back(change: Change) -> str:
     return f"undo: {change.undo.operation}, back to {difference(change.was, change.becomes)[1]}"
 
 
-def call(detail: Detail) -> str:
-    """How long an AWS call took and how to find it again."""
+def call(detail: Detail) -> list[str]:
+    """How long an AWS call took, and by what AWS finds it again."""
     made = detail.get("call") or {}
     parts = []
     if "duration_ms" in made:
         parts.append(f"{made['duration_ms'] / 1000:.1f} s")
     if made.get("request_id"):
         parts.append(f"request {made['request_id']}")
-    return "   ".join(parts)
+    return parts
 
 
 def _change(detail: Detail) -> str:
@@ -89,7 +89,7 @@ def _change(detail: Detail) -> str:
 
 
 def _called(detail: Detail) -> str:
-    return "   ".join(filter(None, [_change(detail), call(detail)]))
+    return ", ".join([_change(detail), *call(detail)])
 
 
 def _failed(detail: Detail) -> str:
