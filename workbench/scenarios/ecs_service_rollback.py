@@ -72,9 +72,7 @@ def first_deployment_fails(aws: EmbeddedAws) -> None:
     """The service is new and never worked."""
     ecs.cluster(aws, CLUSTER)
     first = revision(aws, "1.0", minutes_ago=60, steady_after=None)
-    ecs.deploy(
-        aws, CLUSTER, SERVICE, first, minutes_ago=55, desiredCount=2, deploymentConfiguration=BREAKER
-    )
+    ecs.deploy(aws, CLUSTER, SERVICE, first, minutes_ago=55, desiredCount=2, deploymentConfiguration=BREAKER)
 
 
 def scaled_to_zero(aws: EmbeddedAws) -> None:
@@ -121,7 +119,7 @@ def denied(aws: EmbeddedAws) -> None:
     """The acting role lacks ecs:UpdateService."""
     health_checks_fail(aws)
     aws.faults.fail(
-        "ecs:UpdateService", code="AccessDeniedException", message="User is not authorized to perform: ecs:UpdateService"
+        "ecs:UpdateService", code="AccessDeniedException", message="You are not authorized to perform ecs:UpdateService"
     )
 
 
