@@ -122,6 +122,7 @@ class EmbeddedAws:
     def close(self) -> None:
         """Stops everything, waits for the functions' processes, and gives moto its own names back."""
         self.clock.release()
+        self._courier.abandon()
         self._functions.retire()
         self._states.reset()
         self._courier.close()
@@ -139,8 +140,10 @@ class EmbeddedAws:
         """Forgets everything but the deployed stack: items, messages, other resources, executions, faults, time."""
         self.faults.clear()
         self.clock.release()
+        self._courier.abandon()
         self._functions.retire()
         self._states.reset()
+        self._courier.abandon()
         self.settle()
         self._courier.reset()
         self._events.reset()

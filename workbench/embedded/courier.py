@@ -19,6 +19,7 @@ class Courier:
         self.undelivered: list[str] = []
         """What failed in every attempt, as sentences."""
         self._open = 0
+        self._round = 0
         self._idle = threading.Condition()
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="courier")
 
@@ -36,7 +37,7 @@ class Courier:
         """Calls `attempt` until it returns None (delivered) or ATTEMPTS are used up; a string says what failed."""
         with self._idle:
             self._open += 1
-        self._threads.submit(self._run, what, attempt)
+        self._threads.submit(self._run, what, attempt, self._round)
 
     def settle(self, timeout: float) -> None:
         """Waits until nothing is open. Raises TimeoutError after `timeout` real seconds."""
@@ -48,6 +49,10 @@ class Courier:
                     raise TimeoutError(f"{self._open} deliveries are still open after {timeout} seconds")
                 self._idle.wait(left)
 
+    def abandon(self) -> None:
+        """Gives up on everything that is open: nothing is tried again."""
+        self._round += 1
+
     def reset(self) -> None:
         """Forgets what could not be delivered."""
         self.undelivered.clear()
@@ -56,10 +61,12 @@ class Courier:
         """Waits for what runs and takes nothing more."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, what: str, attempt: Callable[[], str | None]) -> None:
+    def _run(self, what: str, attempt: Callable[[], str | None], number: int) -> None:
         try:
             problem: str | None = None
             for _ in range(ATTEMPTS):
+                if number != self._round:
+                    return
                 problem = attempt()
                 if problem is None:
                     return
