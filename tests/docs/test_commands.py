@@ -1,0 +1,139 @@
+"""Every command of README and docs is run, as far as this can be without an account."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from datetime import UTC
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from runbooks.api.approvals import Ballot
+from runbooks.policy import Policy, parse_policy
+from runbooks.store.runs import run_id_of
+from workbench import scenario
+from workbench.incident import start_input
+
+if TYPE_CHECKING:
+    from workbench.embedded import EmbeddedAws
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUNBOOK = "ecs-service-rollback"
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def commands() -> list[str]:
+    lines = [line for page in PAGES for block in blocks(page, "sh") for line in block.splitlines() if line.strip()]
+    return list(dict.fromkeys(lines))
+
+
+def of_tool(tool: str) -> list[str]:
+    return [line for line in commands() if line.split()[0] == tool]
+
+
+def environment(aws: EmbeddedAws) -> dict[str, str]:
+    """The reader's shell: an account, a machine, and a run that has ended."""
+    scenario.of(RUNBOOK)["healthy-already"].arrange(aws)
+    client = aws.client("stepfunctions")
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}"
+    started = client.start_execution(stateMachineArn=machine, name="earlier", input=start_input(RUNBOOK, "plan-only"))
+    while client.describe_execution(executionArn=started["executionArn"])["status"] == "RUNNING":
+        pass
+    aws.settle()
+    return os.environ | {
+        "AWS_ENDPOINT_URL": aws.endpoint_url,
+        "AWS_REGION": aws.region,
+        "AWS_DEFAULT_REGION": aws.region,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "MACHINE_ARN": machine,
+        "RUN": run_id_of(RUNBOOK, started["executionArn"], started["startDate"].astimezone(UTC)),
+        "COLUMNS": "120",
+    }
+
+
+def run(line: str, tool: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    words = [re.sub(r"\$(\w+)", lambda match: env[match[1]], word) for word in shlex.split(line)[1:]]
+    return subprocess.run(
+        [*tool, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_every_command_is_of_a_tool_that_is_tested_here() -> None:
+    assert {line.split()[0] for line in commands()} == {"make", "sam", "runbook", "aws", "curl"}
+
+
+@pytest.mark.parametrize("line", of_tool("runbook"))
+def test_runbook_commands_do_what_the_page_says(aws: EmbeddedAws, line: str) -> None:
+    answer = run(line, [sys.executable, "-m", "workbench.cli"], environment(aws))
+    assert answer.returncode == 0, answer.stderr
+    assert "Traceback" not in answer.stderr
+    if "--json" in line:
+        json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize("line", of_tool("aws"))
+def test_aws_commands_are_accepted(aws: EmbeddedAws, line: str) -> None:
+    answer = run(line, [sys.executable, "-m", "awscli"], environment(aws))
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("line", of_tool("make"))
+def test_make_targets_exist(line: str) -> None:
+    answer = run(f"make -n {line.partition(' ')[2]}", ["make"], dict(os.environ))
+    assert answer.returncode == 0, answer.stderr
+
+
+@pytest.mark.parametrize("line", of_tool("sam"))
+def test_sam_commands_exist_and_name_a_configuration_that_exists(line: str) -> None:
+    words = shlex.split(line)
+    env = os.environ | {"SAM_CLI_TELEMETRY": "0", "AWS_DEFAULT_REGION": "eu-central-1"}
+    shown = subprocess.run(
+        [sys.executable, "-m", "samcli", words[1], "--help"], env=env, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    for option in words[2:]:
+        assert not option.startswith("--") or option in shown.stdout
+    if "--config-env" in words:
+        configured = tomllib.loads((ROOT / "samconfig.toml").read_text(encoding="utf-8"))
+        assert words[words.index("--config-env") + 1] in configured
+
+
+@pytest.mark.parametrize("line", of_tool("curl"))
+def test_the_signed_request_fits_the_api(line: str) -> None:
+    words = [word.replace("$PLAN_HASH", "a" * 64) for word in shlex.split(line)]
+    ballot = Ballot.model_validate_json(words[words.index("-d") + 1])
+    assert ballot.decision == "approve"
+    template = (ROOT / "template.yaml").read_text(encoding="utf-8")
+    path = words[-1].removeprefix("$API_URL").replace("$RUN", "{run_id}")
+    assert f"Path: {path}" in template
+
+
+def test_the_policy_that_is_shown_is_valid_and_its_defaults_are_the_defaults() -> None:
+    (shown,) = [block for page in PAGES for block in blocks(page, "json") if "kill_switch" in block]
+    policy = parse_policy(shown)
+    different = {name for name in Policy.model_fields if getattr(policy, name) != getattr(Policy(), name)}
+    assert different == {"approval_in_stage", "freeze_windows", "protected_targets"}
+
+
+def test_every_file_that_a_page_links_to_exists() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_runbook_is_listed_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for folder in sorted((ROOT / "events").iterdir()):
+        assert f"`{folder.name}`" in readme
