@@ -47,6 +47,21 @@ def test_start_says_which_run_it_started_and_the_run_is_there(aws, on_aws):
     assert followed.document["run_id"] == started.document["run_id"]
 
 
+def test_a_run_is_followed_before_it_is_in_the_state_table(aws, on_aws, monkeypatch):
+    run_id = start(on_aws, "--follow", "--json").document["run_id"]
+    monkeypatch.setattr("runbooks.store.runs.Ledger.find", lambda self, run_id: None)
+    assert on_aws("follow", run_id, "--json").document["status"] == "FAILED"
+
+
+def test_a_run_whose_execution_aws_has_forgotten_still_has_its_trail(aws, on_aws):
+    run_id = start(on_aws, "--follow", "--json").document["run_id"]
+    aws.faults.fail("states:GetExecutionHistory", code="ExecutionDoesNotExist", message="Execution Does Not Exist")
+    answer = on_aws("follow", run_id)
+    assert answer.code == 2
+    assert f"`runbook audit show {run_id}`" in answer.complaint
+    assert on_aws("audit", "show", run_id).code == 0
+
+
 def test_the_same_run_is_followed_by_its_executions_arn(on_aws):
     started = start(on_aws, "--json").document
     followed = on_aws("follow", started["execution_arn"], "--json")
@@ -154,9 +169,10 @@ def test_runs_are_a_table_for_people(on_aws):
     assert on_aws("runs").stdout == "There are no such runs.\n"
     run_id = start(on_aws, "--follow", "--json").document["run_id"]
     header, line = on_aws("runs").stdout.splitlines()
-    assert header.split() == ["RUN", "TARGET", "STATUS", "STARTED", "BY"]
+    assert header.split() == ["RUN", "STATUS", "ERROR", "STARTED", "(UTC)", "BY", "TARGET"]
     assert line.startswith(run_id)
-    assert "Refused" in line
+    assert "  FAILED  Refused  " in line
+    assert line.endswith("  alice  service/snowflake-analytics-cluster/snowflake-report-service")
 
 
 def test_the_audit_trail_is_a_timeline_and_its_chain_is_verified(on_aws):
@@ -203,6 +219,6 @@ def test_a_dropped_entry_is_found(aws, on_aws):
 def test_a_mended_run_reads_as_what_happened(aws, on_aws):
     incident = run_scenario(aws, RUNBOOK, next(iter(scenario.of(RUNBOOK).values())))
     assert incident.unexpected() == []
-    text = on_aws("audit", "show", incident.run_id).stdout
+    text = " ".join(on_aws("audit", "show", incident.run_id).stdout.split())
     for word in "approval.decided", "bob", "approved plan", "change.done", " -> ", "verified", "SUCCEEDED, after":
         assert word in text

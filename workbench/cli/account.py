@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
@@ -15,6 +16,7 @@ from runbooks.store.runs import Ledger, Run, run_id_of
 from workbench.cli.failures import Stop
 from workbench.ledger import ledger_of
 
+_RUN_ID = re.compile(r"(?P<runbook>[a-z0-9-]+)-(?P<started>\d{8}T\d{6}Z)-[0-9a-f]{8}")
 _CONFIG = Config(connect_timeout=5, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 
 
@@ -78,8 +80,32 @@ class Account:
         """The run of that id. Raises Stop if there is none."""
         run = self.ledger.find(run_id)
         if run is None:
-            raise Stop(f"There is no run {run_id!r} in {self.stack}. `runbook runs` lists those that there are.")
+            raise self._no_run(run_id)
         return run
+
+    def execution_of(self, run_id: str) -> tuple[str, str]:
+        """The runbook and the execution of a run, which may be too young to be in the State table. Raises Stop."""
+        run = self.ledger.find(run_id)
+        if run is not None:
+            return run.runbook, run.execution_arn
+        told = _RUN_ID.fullmatch(run_id)
+        if told is None:
+            raise self._no_run(run_id)
+        runbook, started = told["runbook"], datetime.strptime(f"{told['started']}+0000", "%Y%m%dT%H%M%SZ%z")
+        try:
+            pages = self.stepfunctions.get_paginator("list_executions").paginate(stateMachineArn=self.machine(runbook))
+            for execution in (each for page in pages for each in page["executions"]):
+                if execution["startDate"] < started:
+                    break  # they come newest first
+                if run_id_of(runbook, execution["executionArn"], execution["startDate"].astimezone(UTC)) == run_id:
+                    return runbook, str(execution["executionArn"])
+        except ClientError as failure:
+            if failure.response["Error"]["Code"] != "StateMachineDoesNotExist":
+                raise
+        raise self._no_run(run_id)
+
+    def _no_run(self, run_id: str) -> Stop:
+        return Stop(f"There is no run {run_id!r} in {self.stack}. `runbook runs` lists those that there are.")
 
     def run_of_execution(self, execution_arn: str) -> tuple[str, str]:
         """The runbook and the run id of an execution. Raises Stop for one that is not there, or not of this stack."""

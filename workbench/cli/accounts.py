@@ -19,6 +19,7 @@ from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, 
 if TYPE_CHECKING:
     from runbooks.store.runs import Run
     from workbench.cli.account import Account
+    from workbench.executions import Moment, Watch
 
 _POLL = 1.0
 """Seconds between two looks at an execution."""
@@ -151,8 +152,8 @@ def follow(
         runbook, run_id = account.run_of_execution(run)
         arn = run
     else:
-        found = account.run(run)
-        runbook, run_id, arn = found.runbook, found.run_id, found.execution_arn
+        run_id = run
+        runbook, arn = account.execution_of(run)
     _follow(account, runbook, run_id, arn, as_json=as_json)
 
 
@@ -169,7 +170,7 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
     watch = Watch(history, account.ledger, run_id)
     with Story(console, runbook) as story:
         while not history.ended:
-            for moment in watch.news():
+            for moment in _news(watch, run_id):
                 story.observe(moment)
             if not history.ended:
                 time.sleep(_POLL)
@@ -208,6 +209,20 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
         stderr().print("The run's end is not recorded yet. The sweep does it within 15 minutes.")
     if described["status"] != "SUCCEEDED":
         raise typer.Exit(1)
+
+
+def _news(watch: Watch, run_id: str) -> list[Moment]:
+    from botocore.exceptions import ClientError
+
+    try:
+        return watch.news()
+    except ClientError as failure:
+        if failure.response["Error"]["Code"] != "ExecutionDoesNotExist":
+            raise
+        raise Stop(
+            f"AWS does not have the execution of {run_id} any more; it keeps them for 90 days."
+            f" What happened is in its audit trail: `runbook audit show {run_id}`."
+        ) from None
 
 
 def _seconds(described: dict[str, Any]) -> int:
@@ -263,26 +278,25 @@ def _run_document(run: Run) -> dict[str, Any]:
 
 
 def _print_runs(wanted: list[Run]) -> None:
-    from rich.table import Table
-
     from workbench.cli.words import short_target
 
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("RUN", no_wrap=True)
-    table.add_column("TARGET", overflow="fold")
-    table.add_column("STATUS", no_wrap=True)
-    table.add_column("STARTED", no_wrap=True)
-    table.add_column("BY", no_wrap=True, overflow="ellipsis")
-    for run in wanted:
-        # The run's id begins with the runbook's name.
-        table.add_row(
-            run.run_id,
-            ", ".join(short_target(target) for target in run.targets) or "none",
-            run.error_name or run.outcome or run.status,
+    rows = [("RUN", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
+    rows += [
+        (
+            run.run_id,  # begins with the runbook's name
+            run.outcome or run.status,
+            run.error_name or "-",
             run.started_at[:19].replace("T", " "),
-            run.requested_by,
+            run.requested_by or "unknown",
+            ", ".join(short_target(target) for target in run.targets) or "-",
         )
-    stdout().print(table)
+        for run in wanted
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        # One line a run, however long: it can be searched, and a terminal wraps it.
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
+        stdout().print("  ".join(cells), soft_wrap=True)
 
 
 def audit_show(

@@ -40,9 +40,6 @@ class Commands(TyperGroup):
                 _say("Interrupted. A run on AWS goes on; `runbook runs --open` shows it.", code)
         except UsageError as wrong:
             code = _say(_usage(wrong), 2)
-        except BrokenPipeError:
-            sys.stderr.close()  # whoever read our output has gone
-            code = 1
         except Exception as problem:
             if os.environ.get(DEBUG):
                 raise

@@ -47,8 +47,9 @@ def columns(console: Console, cells: Sequence[Text | str], widths: Sequence[int]
 
 
 def print_json(document: Any) -> None:
-    """The one document that `--json` prints."""
-    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    """The one document that `--json` prints; in ASCII where the output cannot carry more."""
+    in_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+    print(json.dumps(document, indent=2, ensure_ascii=in_ascii, default=str))
 
 
 def marks(console: Console) -> tuple[str, str, str]:

@@ -37,8 +37,8 @@ class Story:
         self._live: Live | None = None
         self._width = _label_width(runbook)
         self._said = ""
-        self._questions: dict[str, str] = {}
         self._progress: dict[str, str] = {}
+        self._waiting: dict[str, str] = {}
         self.closed: Entry | None = None
         """The entry that closed the run, once it is there."""
         self._tellers: dict[str, Callable[[Entry], None]] = {
@@ -75,7 +75,8 @@ class Story:
                 elif moment.entry.event not in _ONLY_FOR_AUDITORS:
                     self.say(_label(moment.entry), words.of_entry(moment.entry))
             case "entered":
-                self.under_way(moment.state)
+                label = _question(moment.state)
+                self.under_way(label, self._waiting.get(label, ""))
             case "exited" if moment.state in self._progress:
                 self._exited_look(moment)
             case "failed":
@@ -83,7 +84,10 @@ class Story:
 
     def say(self, label: str, text: str | Text) -> None:
         """A line that stays. A label that the line above has too is not repeated."""
-        self.console.print(self._row("" if label == self._said else label, text))
+        if self._live is not None:
+            self._live.update("")
+        shown = "" if label == self._said else label
+        self.console.print(columns(self.console, [Text(f"  {shown}", "bold"), text], [self._width]))
         self._said = label
 
     def under_way(self, label: str, text: str = "") -> None:
@@ -91,10 +95,8 @@ class Story:
         if self._live is None:
             return
         spinner = "line" if self.console.options.ascii_only else "dots"
-        self._live.update(Spinner(spinner, self._row(label, Text(text, "dim")), style="cyan"))
-
-    def _row(self, label: str, text: str | Text) -> Text:
-        return columns(self.console, [Text(f"  {label}", "bold"), text], [self._width])
+        row = columns(self.console, [Text(label, "bold"), Text(text, "dim")], [self._width - 2])
+        self._live.update(Spinner(spinner, row, style="cyan"))
 
     # What is recorded
 
@@ -151,24 +153,25 @@ class Story:
         self.say(entry.state, Text.assemble((what, "green"), f"   {number}{'   '.join(words.call(detail))}"))
 
     def _looked(self, entry: Entry) -> None:
-        question = entry.state.removeprefix("Look: ")
-        question = question[:1].upper() + question[1:]
-        self._questions[entry.state] = question
+        question = _question(entry.state)
         reason = str(entry.detail.get("reason", ""))
         match entry.detail.get("progress"):
             case "pending":
                 self._progress[entry.state] = reason
             case "failed":
+                self._waiting.pop(question, None)
                 self.say(question, Text.assemble(("no", "red"), f": {reason}"))
             case _:
+                self._waiting.pop(question, None)
                 self.say(question, Text.assemble(("yes", "green"), f": {reason}"))
 
     def _exited_look(self, moment: Moment) -> None:
-        reason, question = self._progress.pop(moment.state), self._questions[moment.state]
+        reason, question = self._progress.pop(moment.state), _question(moment.state)
         wait = moment.output.get("wait_seconds") if isinstance(moment.output, dict) else None
         text = f"{bar(reason)}{reason}{f', looking again in {wait} s' if wait else ''}"
         if self._live is None:
             self.say(question, text)
+        self._waiting[question] = text
         self.under_way(question, text)
 
     def _closed(self, entry: Entry) -> None:
@@ -249,6 +252,15 @@ def _label(entry: Entry) -> str:
     if entry.event.startswith("approval."):
         return "Approval"
     return entry.state
+
+
+def _question(state: str) -> str:
+    """The question that a state belongs to: `Look: ` and `Wait: ` lead to its answer. Others go by their own name."""
+    for prefix in ("Look: ", "Wait: "):
+        if state.startswith(prefix):
+            rest = state.removeprefix(prefix)
+            return rest[:1].upper() + rest[1:]
+    return state
 
 
 def bar(reason: str) -> str:

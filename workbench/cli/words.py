@@ -117,7 +117,7 @@ def _policy(detail: Detail) -> str:
 def _diagnosed(detail: Detail) -> str:
     plan = f"; plan {detail['plan_hash'][:HASH]}" if detail.get("plan_hash") else ""
     findings, reads = counted(detail.get("findings", ()), "finding"), counted(detail.get("reads", ()), "read")
-    return f"{_verdict(detail)}{plan} ({findings}, {reads})"
+    return f"{_verdict(detail).rstrip('.')}{plan} ({findings}, {reads})"
 
 
 def _verdict(detail: Detail) -> str:
