@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -73,6 +73,10 @@ class Incident:
     world_after: Any
     answers: list[str] = field(default_factory=list)
     """What the approval API answered when it refused a decision."""
+    decided_otherwise: bool = False
+    """Whether it came to a decision, and that was not the scenario's own."""
+    world_when_decided: Any = None
+    """Read only then: what somebody else has done by that time must stay."""
 
     @property
     def outcome(self) -> str | None:
@@ -110,11 +114,9 @@ class Incident:
             if verdict in {Verdict.REMEDIABLE, Verdict.HEALTHY}:
                 return "SUCCEEDED", None, unchanged, 0
             return scenario.ends, scenario.error, unchanged, 0
-        if self.decision != scenario.decision and self.approval is not None:
-            if self.approval.status == "denied":
-                return "FAILED", "ApprovalDenied", unchanged, 0
-            if self.approval.status == "expired":
-                return "FAILED", "ApprovalExpired", unchanged, 0
+        if self.decided_otherwise and self.decision != "approve":
+            error = "ApprovalDenied" if self.decision == "deny" else "ApprovalExpired"
+            return "FAILED", error, self.world_when_decided, 0
         world = unchanged if scenario.world_after is None else scenario.world_after
         return scenario.ends, scenario.error, world, scenario.changes
 
@@ -202,6 +204,8 @@ class _Driver:
         self.ledger = ledger_of(aws.outputs, aws.client("dynamodb"))
         self.stepfunctions = aws.client("stepfunctions")
         self.answers: list[str] = []
+        self.decided_otherwise = False
+        self.world_when_decided: Any = None
         self.execution_arn = ""
         self.run_id = ""
         self.peeked: History | None = None
@@ -245,8 +249,9 @@ class _Driver:
             self._tell(watch.news())
             if self._problems:
                 return
-            self._call_back(history.visits)
-            self._decide(history.visits)
+            # What a callback has done is looked at first: it may have ended the execution that waits.
+            if not self._call_back(history.visits) and not history.ended:
+                self._decide(history.visits)
             if time.monotonic() > give_up:
                 state = history.visits[-1].state if history.visits else "its start"
                 answers = f" The approval API answered: {'; '.join(self.answers)}." if self.answers else ""
@@ -272,20 +277,26 @@ class _Driver:
         except Exception as problem:  # noqa: BLE001 - raised again by the thread that drives the scenario
             self._problems.append(problem)
 
-    def _call_back(self, passed: list[Visit]) -> None:
-        """Callbacks of states that call no function, and of those that the function's call did not trigger."""
+    def _call_back(self, passed: list[Visit]) -> bool:
+        """Callbacks of states that call no function, and of those that the function's call did not trigger.
+
+        Returns whether there were any.
+        """
         due = [visit.state for visit in passed if visit.kind != "Task" or visit.exited]
         if any(visit.state == _WAITING for visit in passed) and self._approval_is_pending():
             due.append(_WAITING)
-        self._fire(due)
+        return self._fire(due)
 
-    def _fire(self, states: Any) -> None:
+    def _fire(self, states: Iterable[str]) -> bool:
+        fired = False
         for state in states:
             with self._claims:
                 if state not in self.scenario.on_state or state in self._claimed:
                     continue
                 self._claimed.add(state)
             self.scenario.on_state[state](self.aws, self.execution_arn)
+            fired = True
+        return fired
 
     # The other person
 
@@ -298,6 +309,9 @@ class _Driver:
         if not waits or _DECIDED in self._claimed or not self._approval_is_pending():
             return
         self._claimed.add(_DECIDED)
+        self.decided_otherwise = self.decision != self.scenario.decision
+        if self.decided_otherwise:
+            self.world_when_decided = self.scenario.world(self.aws)
         if self.decision != "ignore":
             self._vote(self.decision)
         elif self.scenario.decision != "ignore":
@@ -339,6 +353,8 @@ class _Driver:
             world_before=world_before,
             world_after=world_after,
             answers=self.answers,
+            decided_otherwise=self.decided_otherwise,
+            world_when_decided=self.world_when_decided,
         )
 
     def _is_free(self, run: Run | None, records: dict[int, ChangeRecord]) -> bool:
