@@ -53,9 +53,7 @@ def test_a_worker_stays_warm_until_the_reset(small: Small) -> None:
 
 def test_concurrent_invocations_run_in_workers_of_their_own_up_to_the_limit(small: Small) -> None:
     with ThreadPoolExecutor(24) as threads:
-        answers = threads.map(
-            lambda _: small.aws.invoke("EchoFunction", {"do": "sleep", "seconds": 0.3}), range(24)
-        )
+        answers = threads.map(lambda _: small.aws.invoke("EchoFunction", {"do": "sleep", "seconds": 0.3}), range(24))
         pids = {answer["pid"] for answer in answers}
     assert 1 < len(pids) <= 16
 

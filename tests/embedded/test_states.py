@@ -44,6 +44,12 @@ def test_retries_back_off_without_jitter_on_virtual_time(small: Small) -> None:
     assert timedelta(seconds=60) <= ended["stopDate"] - ended["startDate"] < timedelta(seconds=90)  # 10 + 20 + 30
 
 
+def test_a_throttled_invocation_is_an_error_of_lambdas(small: Small) -> None:
+    small.aws.faults.fail("lambda:Invoke", code="TooManyRequestsException", status=429)
+    ended = small.run()
+    assert (ended["status"], ended["error"]) == ("FAILED", "Lambda.TooManyRequestsException")
+
+
 def test_exhausted_retries_are_caught_with_the_functions_own_error_name(small: Small) -> None:
     ended = small.run({"fail": {"First step": 4}})
     assert (ended["status"], ended["error"]) == ("FAILED", "Refused")

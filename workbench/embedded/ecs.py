@@ -128,7 +128,9 @@ class Ecs:
             self._scripts[self._definition(definition).arn] = script
 
     def _now(self) -> datetime:
-        return self._moment or self._clock.now()
+        """The time in milliseconds, which is what a caller gets to see and may ask for again."""
+        moment = self._moment or self._clock.now()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
     # -- clusters ------------------------------------------------------------------------------------------------------
 

@@ -17,6 +17,13 @@ class Patches:
         self._replaced.append((owner, name, original))
         setattr(owner, name, value)
 
+    def original(self, owner: Any, name: str) -> Any:
+        """What stands, or stood before it was replaced, under that name."""
+        for replaced, known, value in self._replaced:
+            if replaced is owner and known == name:
+                return value
+        return getattr(owner, name)
+
     def undo(self) -> None:
         """Puts everything back, the last one first."""
         while self._replaced:

@@ -15,7 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from yaml import SafeLoader
+
+try:
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:  # PyYAML was built without libyaml
+    from yaml import SafeLoader
 
 STAGE_PARAMETERS = ("Environment", "Stage")
 NO_VALUE = object()

@@ -1,0 +1,123 @@
+"""Every private name of moto that is replaced or read, so that an upgrade says which module has to be looked at."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+from typing import Any
+
+import pytest
+from botocore import loaders
+from moto.core import utils
+from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.serialize import get_serializer_class
+from moto.dynamodb.models import DynamoDBBackend
+from moto.dynamodb.models.table import StreamShard, Table
+from moto.ecr.models import Image, Repository
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+from moto.stepfunctions.parser import utils as parser_utils
+from moto.stepfunctions.parser.asl.component.common.retry.jitter_strategy_decl import JitterStrategyDecl
+from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import RetrierDecl
+from moto.stepfunctions.parser.asl.component.eval_component import EvalComponent
+from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state import state
+from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task import lambda_eval_utils
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.timestamp import Timestamp
+from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
+from moto.stepfunctions.parser.asl.eval.callback.callback import CallbackEndpoint, CallbackPoolManager
+from moto.stepfunctions.parser.asl.eval.environment import Environment
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
+from moto.stepfunctions.parser.backend.execution import Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+
+from workbench.embedded import EmbeddedAws
+from workbench.embedded.patches import Patches
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "parameters"),
+    [
+        (WaitFunction, "_wait_interval", ["self", "env", "wait_seconds"]),
+        (Timestamp, "_get_wait_seconds", ["self", "env"]),
+        (RetrierDecl, "_eval_body", ["self", "env"]),
+        (JitterStrategyDecl, "_eval_body", ["self", "env"]),
+        (ExecutionState, "_evaluate_with_timeout", ["self", "env"]),
+        (ExecutionState, "_eval_execution", ["self", "env"]),
+        (Program, "eval", ["self", "env"]),
+        (EventManager, "_get_current_timestamp", []),
+        (Environment, "set_ended", ["self"]),
+        (Environment, "set_error", ["self", "error"]),
+        (Environment, "set_timed_out", ["self"]),
+        (Environment, "set_stop", ["self", "stop_date", "cause", "error"]),
+        (Environment, "open_frame", ["self", "event_history_context"]),
+        (Environment, "close_frame", ["self", "frame"]),
+        (CallbackPoolManager, "get", ["self", "callback_id"]),
+        (CallbackEndpoint, "notify", ["self", "outcome"]),
+        (CallbackEndpoint, "report", ["self", "consumer_error"]),
+        (CallbackEndpoint, "interrupt_all", ["self"]),
+        (Execution, "_get_start_execution_worker", ["self"]),
+        (Execution, "_get_start_execution_worker_comm", ["self"]),
+        (Execution, "get_start_execution_details", ["self"]),
+        (ExecutionWorker, "_get_evaluation_entrypoint", ["self"]),
+        (lambda_eval_utils, "boto_client_for", ["region", "service", "state_credentials"]),
+        (DynamoDBBackend, "transact_write_items", ["self", "transact_items"]),
+        (DynamoDBBackend, "get_keys_value", ["self", "table", "keys"]),
+        (StreamShard, "add", ["self", "old", "new"]),
+        (Table, "get_item", ["self", "hash_key", "range_key", "projection_expression"]),
+        (Table, "delete_item", ["self", "hash_key", "range_key"]),
+        (Image, "get_image_digest", ["self"]),
+        (DomainDispatcherApplication, "__call__", ["self", "environ", "start_response"]),
+        (BackendDict, "reset", ["cls"]),
+        (get_serializer_class, "__call__", None),
+        (reset_model_data, "__call__", None),
+        (loaders.JSONFileLoader, "load_file", ["self", "file_path"]),
+        (loaders.Loader, "list_available_services", None),
+    ],
+)
+def test_a_replaced_or_called_method_is_still_there(
+    embedded: EmbeddedAws, owner: Any, name: str, parameters: list[str] | None
+) -> None:
+    found = embedded._patches.original(owner, name)
+    found = getattr(found, "__func__", found)
+    if parameters is not None:
+        assert list(inspect.signature(found).parameters) == parameters
+
+
+def test_an_update_takes_the_table_and_the_key_first() -> None:
+    assert list(inspect.signature(DynamoDBBackend.update_item).parameters)[:3] == ["self", "table_name", "key"]
+
+
+def test_names_that_are_read_are_still_there(embedded: EmbeddedAws) -> None:
+    assert isinstance(embedded._patches.original(EvalComponent, "heap_key"), property)
+    assert embedded._patches.original(state, "datetime") is datetime
+    assert embedded._patches.original(utils, "datetime") is datetime
+    assert isinstance(parser_utils.TMP_THREADS, list)
+    assert {"json", "query", "rest-json", "rest-xml", "ec2"} <= set(PROTOCOL_PARSERS)
+    assert "images" in inspect.getsource(Repository.__init__)
+    assert "image_tags" in inspect.getsource(Image.__init__)
+
+
+def test_utcnow_still_asks_the_datetime_module_of_its_own_module() -> None:
+    assert "datetime.datetime.now(UTC)" in inspect.getsource(utils.utcnow)
+
+
+def test_the_interpreter_still_evaluates_a_task_as_the_replacement_expects() -> None:
+    source = inspect.getsource(ExecutionState._eval_state)
+    assert "self._evaluate_with_timeout(env)" in source
+    assert "while env.is_running():" in source
+
+
+def test_a_name_that_is_gone_is_an_error_and_a_replaced_one_comes_back() -> None:
+    class Owner:
+        name = 1
+
+    patches = Patches()
+    with pytest.raises(AttributeError):
+        patches.replace(Owner, "gone", 2)
+    patches.replace(Owner, "name", 2)
+    assert Owner.name == 2
+    patches.undo()
+    assert Owner.name == 1
