@@ -190,6 +190,7 @@ def test_the_retries_are_those_of_the_standard(two_phases: Runbook) -> None:
             "Lambda.TooManyRequestsException",
             "Lambda.Unknown",
             "Sandbox.Timedout",
+            "Runtime.ExitError",
             *(error.__name__ for error in TRANSIENT),
         ],
         "IntervalSeconds": 2,

@@ -112,7 +112,7 @@ def _errors_are_known(name: str, state: State) -> Iterator[str]:
     if "Error" in state:
         mentioned.append(("Error", state["Error"]))
     for field, error in mentioned:
-        if error not in NAMES and not error.startswith(("States.", "Lambda.", "Sandbox.")):
+        if error not in NAMES and not error.startswith(("States.", "Lambda.", "Sandbox.", "Runtime.")):
             yield f"The {field} of {name!r} names {error!r}, which no step can report; see runbooks.errors."
 
 

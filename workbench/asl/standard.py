@@ -50,6 +50,7 @@ TRANSIENT_ERRORS = Retrier(
         "Lambda.TooManyRequestsException",
         "Lambda.Unknown",
         "Sandbox.Timedout",
+        "Runtime.ExitError",
         *(error.__name__ for error in TRANSIENT),
     ),
     interval=2,
