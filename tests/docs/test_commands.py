@@ -65,9 +65,7 @@ def environment(aws: EmbeddedAws) -> dict[str, str]:
 
 def run(line: str, tool: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     words = [re.sub(r"\$(\w+)", lambda match: env[match[1]], word) for word in shlex.split(line)[1:]]
-    return subprocess.run(
-        [*tool, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
-    )
+    return subprocess.run([*tool, *words], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_every_command_is_of_a_tool_that_is_tested_here() -> None:
@@ -81,6 +79,21 @@ def test_runbook_commands_do_what_the_page_says(aws: EmbeddedAws, line: str) -> 
     assert "Traceback" not in answer.stderr
     if "--json" in line:
         json.loads(answer.stdout)
+
+
+def test_the_transcript_in_the_readme_is_what_the_demo_prints(aws: EmbeddedAws) -> None:
+    (shown,) = blocks(ROOT / "README.md", "text")
+    env = environment(aws) | {"COLUMNS": "118"}
+    answer = run("runbook demo", [sys.executable, "-m", "workbench.cli"], env)
+    assert without_times(answer.stdout) == without_times(shown)
+
+
+def without_times(text: str) -> list[str]:
+    """What stays the same from run to run: neither clock times, nor ids, nor where that breaks the lines."""
+    text = re.sub(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b|-\d{8}T\d{6}Z-[0-9a-f]{8}\b", "<id>", text)
+    text = re.sub(r"plan [0-9a-f]{8}\b|Plan [0-9a-f]{8}\b", "plan <hash>", text)
+    text = re.sub(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z|\b\d{2}:\d{2}:\d{2}\b", "<time>", text)
+    return re.sub(r"\b\d+(\.\d)? s\b", "<seconds>", text).split()
 
 
 @pytest.mark.parametrize("line", of_tool("aws"))
