@@ -306,7 +306,8 @@ class _Driver:
 
     def _decide(self, passed: list[Visit]) -> None:
         waits = passed and passed[-1].state == _WAITING and passed[-1].exited is None
-        if not waits or _DECIDED in self._claimed or not self._approval_is_pending():
+        called_back = _WAITING in self._claimed or _WAITING not in self.scenario.on_state
+        if not (waits and called_back) or _DECIDED in self._claimed or not self._approval_is_pending():
             return
         self._claimed.add(_DECIDED)
         self.decided_otherwise = self.decision != self.scenario.decision
