@@ -118,20 +118,24 @@ class _Pool:
 
     def release(self, worker: _Worker, *, alive: bool) -> None:
         with self._free:
-            if worker in self.busy:
+            ours = worker in self.busy
+            if ours:
                 self.busy.remove(worker)
                 if alive:
                     self._idle.append(worker)
             self._free.notify()
-        if not alive:
+        if not (alive and ours):
             worker.channel.close()
 
     def retire(self) -> None:
         """Lets the idle workers end, and kills the busy ones."""
         with self._free:
             idle, self._idle = self._idle, []
-            for worker in self.busy:
+            # Not busy any more: one that has answered at this moment must not be taken for an idle one.
+            busy, self.busy = self.busy, []
+            for worker in busy:
                 worker.kill()
+            self._free.notify_all()
         for worker in idle:
             worker.channel.close()
 
