@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from botocore import loaders
-from moto.core import utils
+from botocore.hooks import EventAliaser
+from moto import backends
+from moto.core import responses, utils
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.core.parse import PROTOCOL_PARSERS
@@ -75,6 +77,9 @@ from workbench.embedded.patches import Patches
         (reset_model_data, "__call__", None),
         (loaders.JSONFileLoader, "load_file", ["self", "file_path"]),
         (loaders.Loader, "list_available_services", None),
+        (EventAliaser, "_alias_event_name", ["self", "event_name"]),
+        (backends, "list_of_moto_modules", []),
+        (responses, "method_names_from_class", ["clazz"]),
     ],
 )
 def test_a_replaced_or_called_method_is_still_there(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ConnectionClosedError
 
 from workbench.embedded import EmbeddedAws
 from workbench.embedded.calls import ServiceError
@@ -90,6 +90,17 @@ def test_hooks_run_before_and_after_and_can_refuse(aws: EmbeddedAws) -> None:
     aws.faults.after("ecs:CreateCluster", refuse)
     assert error_of(aws.client("ecs"), "create_cluster", clusterName="three")[0] == "AccessDeniedException"
     assert clusters(aws) == 3
+
+
+@pytest.mark.parametrize("took_effect", [True, False])
+def test_a_call_can_be_lost_with_or_without_effect(aws: EmbeddedAws, took_effect: bool) -> None:
+    aws.faults.lose("ecs:CreateCluster", took_effect=took_effect)
+    client = aws.client("ecs")
+    with pytest.raises(ConnectionClosedError):
+        client.create_cluster(clusterName="one")
+    assert len(client.list_clusters()["clusterArns"]) == took_effect
+    client.create_cluster(clusterName="two")
+    assert [call.status for call in aws.calls if call.operation == "ecs:CreateCluster"] == [0, 200]
 
 
 def test_a_misspelt_operation_is_refused(aws: EmbeddedAws) -> None:

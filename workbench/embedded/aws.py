@@ -18,7 +18,7 @@ from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal import mock_random
 
-from workbench.embedded import interpreter, moto_clock
+from workbench.embedded import interpreter, moto_clock, moto_speed
 from workbench.embedded.calls import Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
@@ -97,6 +97,7 @@ class EmbeddedAws:
         os.environ["MOTO_PORT"] = str(self._endpoint.port)
         secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
         self._functions.configure({"AWS_ENDPOINT_URL": self.endpoint_url, **dict.fromkeys(secrets, KEY)})
+        moto_speed.remember(self._patches)
         moto_clock.put_on_clock(self._patches, self.clock)
         interpreter.put_on_clock(self._patches, self.clock, self.endpoint_url)
         self._tables = Tables(self.clock, self._patches)

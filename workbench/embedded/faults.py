@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Hook = Callable[["EmbeddedAws"], None]
 
 
+class NoAnswer(Exception):
+    """The call gets no answer."""
+
+
 @dataclass
 class _Fault:
     operation: str
@@ -62,6 +66,10 @@ class Faults:
         with self._lock:
             self._faults.append(fault)
 
+    def lose(self, operation: str, *, took_effect: bool, times: int | None = 1, only_from: str | None = None) -> None:
+        """The next `times` calls get no answer, after or without having taken effect: the connection just ends."""
+        self._hook("after" if took_effect else "before", operation, _hang_up, times, only_from)
+
     def before(self, operation: str, run: Hook, *, times: int | None = None, only_from: str | None = None) -> None:
         """Calls `run(aws)` before the operation takes effect; a ServiceError that it raises is the answer."""
         self._hook("before", operation, run, times, only_from)
@@ -106,6 +114,10 @@ class Faults:
     def _hook(self, when: str, operation: str, run: Hook, times: int | None, only_from: str | None) -> None:
         with self._lock:
             self._hooks.append(_Hooked(canonical(operation), run, when, times, only_from))
+
+
+def _hang_up(aws: EmbeddedAws) -> None:
+    raise NoAnswer
 
 
 def _meant(operation: str, only_from: str | None, call: Call) -> bool:

@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from workbench.embedded.calls import Call, Environ, Response, ServiceError, canonical, identify
-from workbench.embedded.faults import Faults
+from workbench.embedded.faults import Faults, NoAnswer
 from workbench.embedded.identities import identity
 
 Fake = Callable[[Call], Any]
@@ -28,7 +28,7 @@ Observer = Callable[[Call, bytes], None]
 
 
 class SeenCall(NamedTuple):
-    """A call that reached the endpoint: the operation as `ecs:UpdateService`, who made it, the HTTP status."""
+    """A call that reached the endpoint: the operation as `ecs:UpdateService`, its caller, the HTTP status (0: lost)."""
 
     operation: str
     caller: str
@@ -121,6 +121,8 @@ class Endpoint:
                 for observer in self._observers.get(call.name, []):
                     observer(call, content)
             self._faults.run_hooks("after", call)
+        except NoAnswer:
+            return 0, {}, b""
         except ServiceError as error:
             return call.refuse(error)
         except Exception as error:  # noqa: BLE001  # moto raises anything; it is kept as a defect
@@ -191,6 +193,9 @@ class _Handler(MotoRequestHandler):
 
         content = b"".join(self.server.app(self.make_environ(), start))
         status, headers = started[0]
+        if status.startswith("0 "):
+            self.close_connection = True
+            return
         if "chunked" in self.headers.get("Transfer-Encoding", ""):
             self.close_connection = True  # nobody knows whether moto has read all of it
             headers = [*headers, ("Connection", "close")]

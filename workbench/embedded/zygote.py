@@ -29,7 +29,10 @@ from typing import Any
 PRELOADED = (
     "boto3",
     "botocore.httpsession",
-    "pydantic",
+    "boto3.dynamodb.types",
+    "pydantic.main",
+    "pydantic.types",
+    "pydantic.json_schema",
     "rfc8785",
     "jmespath",
     "aws_lambda_powertools",
@@ -250,10 +253,16 @@ def warm_up() -> None:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
     import boto3
-    from botocore import loaders
+    from botocore.hooks import EventAliaser
+    from botocore.loaders import JSONFileLoader, Loader
 
-    loaders.JSONFileLoader.load_file = _once_for_all(loaders.JSONFileLoader.load_file)  # type: ignore[method-assign]
-    loaders.Loader.list_available_services = _once_for_all(loaders.Loader.list_available_services)  # type: ignore[method-assign]
+    owners: tuple[tuple[Any, str], ...] = (
+        (JSONFileLoader, "load_file"),
+        (Loader, "list_available_services"),
+        (EventAliaser, "_alias_event_name"),
+    )
+    for owner, name in owners:
+        setattr(owner, name, _once_for_all(getattr(owner, name)))
     session = boto3.Session("warm", "up", region_name="eu-central-1")
     for service in WARM_SERVICES:
         session.client(service)  # type: ignore[call-overload]
