@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workbench.cli import accounts, demo, reference
+from workbench.cli import accounts, demo, reference, scaffold
 from workbench.cli.failures import Stop, sentence
 from workbench.cli.texts import example
 
@@ -82,3 +82,4 @@ app = typer.Typer(
 reference.register(app)
 demo.register(app)
 accounts.register(app)
+scaffold.register(app)
