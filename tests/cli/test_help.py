@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from workbench.cli.app import app
 
+REPOSITORY = Path(__file__).parents[2]
+
+GROUPS = [[str(group.name)] for group in app.registered_groups]
 COMMANDS = [
-    [],
-    ["list"],
-    ["show"],
-    ["compile"],
-    ["demo"],
-    ["start"],
-    ["follow"],
-    ["runs"],
-    ["audit"],
-    ["audit", "show"],
+    *([str(command.name)] for command in app.registered_commands),
+    *(
+        [str(group.name), str(command.name)]
+        for group in app.registered_groups
+        for command in group.typer_instance.registered_commands
+    ),
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: " ".join(command) or "runbook")
+@pytest.mark.parametrize("command", [[], *GROUPS, *COMMANDS], ids=lambda command: " ".join(command) or "runbook")
 def test_every_command_explains_itself_with_an_example(runbook, command):
     answer = runbook(*command, "--help")
     assert answer.code == 0
@@ -30,12 +32,7 @@ def test_every_command_explains_itself_with_an_example(runbook, command):
     assert f"runbook {' '.join(command)}".strip() in answer.stdout.partition("Examples:")[2]
 
 
-def test_no_command_is_without_a_test_of_its_help():
-    named = {group.name for group in app.registered_groups} | {command.name for command in app.registered_commands}
-    assert named == {command[0] for command in COMMANDS if command}
-
-
-@pytest.mark.parametrize("command", [["list"], ["show"], ["compile"], ["demo"], ["start"], ["follow"], ["runs"]])
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_every_command_can_print_json(runbook, command):
     assert "--json" in runbook(*command, "--help").stdout
 
@@ -75,10 +72,22 @@ def test_the_console_script_answers_without_a_traceback(installed):
     assert answer.complaint.startswith("There is no runbook")
 
 
-def test_help_is_quick_since_nothing_heavy_is_imported(installed):
-    began = time.monotonic()
-    assert installed("--help").code == 0
-    assert time.monotonic() - began < 3
+def test_help_is_quick_since_nothing_heavy_is_imported():
+    heavy = ("boto3", "botocore", "moto", "stepfunctions")
+    program = (
+        "import sys; from workbench.cli.app import app; app(['start', '--help'], standalone_mode=False);"
+        f"print([name for name in {heavy!r} if name in sys.modules])"
+    )
+    paths = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY)])
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_an_unforeseen_problem_is_a_sentence_too(runbook, monkeypatch):

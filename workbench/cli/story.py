@@ -96,7 +96,7 @@ class Story:
             return
         spinner = "line" if self.console.options.ascii_only else "dots"
         row = columns(self.console, [Text(label, "bold"), Text(text, "dim")], [self._width - 2])
-        self._live.update(Spinner(spinner, row, style="cyan"))
+        self._live.update(Spinner(spinner, row, style="cyan"), refresh=True)
 
     # What is recorded
 

@@ -96,6 +96,11 @@ def _failed(detail: Detail) -> str:
     return f"{detail.get('number')}. {detail.get('operation')}: {detail.get('cause')}"
 
 
+def _undoing(detail: Detail) -> str:
+    changes = "1 change is" if detail.get("changes") == 1 else f"{detail.get('changes')} changes are"
+    return f"{detail.get('error')}: {str(detail.get('cause')).rstrip('.')}; {changes} taken back"
+
+
 def _settled(detail: Detail) -> str:
     note = f": {detail['note']}" if detail.get("note") else ""
     return f"change {detail.get('number')} is {detail.get('status')}{note}"
@@ -171,6 +176,7 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "change.unknown": _failed,
     "change.recognised": _settled,
     "change.settled": _settled,
+    "undo.started": _undoing,
     "undo.intended": _change,
     "undo.done": _called,
     "undo.rejected": _failed,
