@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from typing import Self
 
+from runbooks.arn import arn
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -33,3 +35,9 @@ class Settings:
             account=os.environ["ACCOUNT_ID"],
             region=os.environ["AWS_REGION"],
         )
+
+    def own_tables(self) -> list[str]:
+        """The ARNs of the State table and the Audit table, which are no runbook's target."""
+        return [
+            arn("dynamodb", self.region, self.account, f"table/{name}") for name in (self.state_table, self.audit_table)
+        ]

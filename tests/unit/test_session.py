@@ -10,7 +10,7 @@ from moto import mock_aws
 
 from runbooks.aws.failures import translated
 from runbooks.aws.session import AwsSession
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, MutationRefused
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, MutationRefused, PlanStale
 from runbooks.errors import RunbookError as AnyRunbookError
 
 REGION = "eu-central-1"
@@ -96,6 +96,7 @@ def test_a_revealed_secret_is_redacted_from_everything_recorded_afterwards(aws: 
         ("ServerException", 500, AwsUnavailable),
         ("SomethingNew", 502, AwsUnavailable),
         ("InvalidParameterException", 400, AwsRejected),
+        ("ConditionalCheckFailedException", 400, PlanStale),
     ],
 )
 def test_aws_failures_are_told_apart(code: str, status: int, expected: type[AnyRunbookError]) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, RunbookError
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, RunbookError
 
 _THROTTLED = frozenset(
     [
@@ -42,6 +42,7 @@ _DENIED = frozenset(
         "UnrecognizedClientException",
     ]
 )
+_PRECONDITION = frozenset(["ConditionalCheckFailedException", "PreconditionFailed"])
 _UNAVAILABLE = frozenset(
     ["InternalError", "InternalFailure", "InternalServerError", "ServerException", "ServiceUnavailable"]
 )
@@ -60,6 +61,8 @@ def translate(failure: BotoCoreError | ClientError, operation: str) -> RunbookEr
     said = f"{operation}: {code}: {message}"
     if code in _THROTTLED:
         return AwsThrottled(f"AWS throttled {said}")
+    if code in _PRECONDITION:
+        return PlanStale(f"the target is not as the call expects it: {said}")
     if code in _DENIED:
         return AccessDenied(f"AWS denied {said}")
     if code in _UNAVAILABLE or status >= _SERVER_ERROR:

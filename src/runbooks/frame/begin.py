@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from runbooks import clock
 from runbooks.aws.redaction import redact
-from runbooks.errors import InputInvalid, RunClosed
+from runbooks.errors import InputInvalid, Refused, RunClosed
 from runbooks.frame.step import Step, given_of, step_handler
 from runbooks.model import Runbook, RunInput
 from runbooks.policy import explain, objection
@@ -65,6 +65,8 @@ def begin(step: Step) -> dict[str, Any]:
         raise RunClosed(f"{run.run_id} ended {run.ended_at} as {run.outcome}; start it again instead of redriving it")
     if invalid is not None:
         raise invalid
+    if itself := sorted(set(run.targets) & set(step.frame.settings.own_tables())):
+        raise Refused(f"{itself[0]} is the ledger itself, and no runbook works on that")
     policy = step.frame.policy()
     against = objection(
         policy,

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 from runbooks import clock
 from runbooks.aws.failures import translated
 from runbooks.aws.session import AwsSession
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, ChangeUnsettled, StepFailed
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, ChangeUnsettled, PlanStale, StepFailed
 from runbooks.frame.step import LEASE, Step
 from runbooks.model import Change, Irreversible, Plan, Proof, ResultRef, SecretRef, Undo, reference
 from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
@@ -19,7 +19,7 @@ from runbooks.store.tables import ConditionFailed
 
 Records = dict[int, ChangeRecord]
 
-_NO_EFFECT = (AwsThrottled, AccessDenied, AwsRejected)
+_NO_EFFECT = (AwsThrottled, AccessDenied, AwsRejected, PlanStale)
 """After these the call has surely changed nothing."""
 
 
@@ -182,7 +182,7 @@ def undo_change(step: Step, run: Run, aws: AwsSession, plan: Plan, record: Chang
     try:
         parameters = resolve(undo.parameters, records, aws)
         _, run = _call(step, run, aws, change, undo.operation, parameters, intent, described)
-    except (AccessDenied, AwsRejected) as failure:
+    except (AccessDenied, AwsRejected, PlanStale) as failure:
         current = step.ledger.changes(run.run_id)[record.number]
         return _settle(step, step.open_run(), current, ChangeStatus.LEFT, "undo.impossible", str(failure))
     undone = intent.model_copy(update={"status": ChangeStatus.UNDONE})
