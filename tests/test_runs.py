@@ -246,3 +246,19 @@ def test_a_forged_callback_approves_nothing(aws: EmbeddedAws, ledger: Ledger) ->
         on_state={"Wait for approval": forge},
     )
     assert run_scenario(aws, RUNBOOK, forged).unexpected() == []
+
+
+def test_the_ledger_itself_is_no_target(aws: EmbeddedAws, ledger: Ledger) -> None:
+    document = json.loads(start_input("watermark-reset", "backwards")) | {
+        "table": aws.outputs["StateTableName"],
+        "key": {"pk": "RUN#x", "sk": "APPROVAL"},
+        "attribute": "status",
+        "value": "2026-11-13T00:00:00Z",
+    }
+    target = machine(aws).replace(RUNBOOK, "watermark-reset")
+    answer = aws.client("stepfunctions").start_execution(
+        stateMachineArn=target, name="forge", input=json.dumps(document)
+    )
+    execution = ended(aws, answer["executionArn"])
+    assert execution["error"] == "Refused"
+    assert "is the ledger itself" in execution["cause"]
