@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runbooks import catalogue
 from runbooks.settings import Settings
 
 from .conftest import Resources, of_type
@@ -132,17 +133,20 @@ FUNCTIONS = {
     "ReapFunction": ("runbooks.frame.reap.handler", "${AWS::StackName}-reap", 120),
     "TamperFunction": ("runbooks.frame.tamper.handler", "${AWS::StackName}-tamper", 30),
     "ApiFunction": ("runbooks.api.approvals.handler", "${AWS::StackName}-api", 30),
-    "EcsServiceRollbackDiagnoseFunction": (
-        "runbooks.frame.diagnose.handler",
-        "${AWS::StackName}-ecs-service-rollback-diagnose",
-        60,
-    ),
-    "EcsServiceRollbackActFunction": (
-        "runbooks.frame.act.handler",
-        "${AWS::StackName}-ecs-service-rollback-act",
-        60,
-    ),
 }
+
+
+def of_runbooks() -> dict[str, tuple[str, str, int]]:
+    """The two functions of each runbook, named as every runbook's are."""
+    return {
+        f"{name.title().replace('-', '')}{role.title()}Function": (
+            f"runbooks.frame.{role}.handler",
+            f"${{AWS::StackName}}-{name}-{role}",
+            60,
+        )
+        for name in catalogue.names()
+        for role in ("diagnose", "act")
+    }
 
 
 def test_the_functions(resources: Resources) -> None:
@@ -150,7 +154,7 @@ def test_the_functions(resources: Resources) -> None:
         name: (function["Handler"], function["FunctionName"]["Fn::Sub"], function["Timeout"])
         for name, function in of_type(resources, "AWS::Lambda::Function").items()
     }
-    assert found == FUNCTIONS
+    assert found == FUNCTIONS | of_runbooks()
 
 
 def test_every_handler_exists(resources: Resources) -> None:
@@ -188,8 +192,9 @@ def test_the_runbooks_functions_know_their_runbook(resources: Resources) -> None
         if "RUNBOOK" in function["Environment"]["Variables"]
     }
     assert told == {
-        "EcsServiceRollbackDiagnoseFunction": "ecs-service-rollback",
-        "EcsServiceRollbackActFunction": "ecs-service-rollback",
+        f"{name.title().replace('-', '')}{role}Function": name
+        for name in catalogue.names()
+        for role in ("Diagnose", "Act")
     }
 
 
