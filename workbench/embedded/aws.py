@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -295,7 +296,8 @@ class EmbeddedAws:
         if kind == "Event":
             self._events.invoke_later(known.name, json.loads(event))
             return 202, {}, b""
-        outcome = self._functions.invoke(known.name, event)
+        invoke = functools.partial(self._functions.invoke, known.name, event)
+        outcome = self.faults.invocation(known, event, invoke)
         headers = {"Content-Type": "application/json", "X-Amz-Executed-Version": "$LATEST"}
         if outcome.failed:
             headers["X-Amz-Function-Error"] = "Unhandled"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from io import BytesIO
 from typing import Any
@@ -18,6 +19,8 @@ from moto.core.routing import get_service_router
 from moto.core.serialize import get_serializer_class
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import NotFound
+
+from workbench.embedded.clock import epoch_milliseconds
 
 Environ = dict[str, Any]
 Response = tuple[int, dict[str, str], bytes]
@@ -116,6 +119,9 @@ class Call:
 
     def answer(self, result: Any) -> Response:
         """The response that carries `result`, a dictionary in the shape of the operation's output."""
+        if self.protocol == "json":
+            content = json.dumps(result, default=_seconds_since_1970).encode()
+            return 200, {"Content-Type": "application/x-amz-json-1.1"}, content
         model = get_service_model(self.service)
         operation = model.operation_model(self.operation)
         serialized = get_serializer_class(self.service, self.protocol)(operation_model=operation).serialize(result)
@@ -144,6 +150,13 @@ class Call:
         else:
             raise NotImplementedError(f"errors of {self.name} in protocol {protocol}")
         return error.status, {"Content-Type": "text/xml"}, text.encode()
+
+
+def _seconds_since_1970(value: Any) -> float:
+    """A time as the JSON protocols write it, in milliseconds' precision."""
+    if not isinstance(value, datetime):
+        raise TypeError(f"{value!r} has no form in JSON")
+    return epoch_milliseconds(value) / 1000
 
 
 def identify(environ: Environ, body: bytes) -> Call | None:

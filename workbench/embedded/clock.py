@@ -15,6 +15,14 @@ LONGEST_NAP = 60.0
 """Seconds after which a blocked thread looks at the clock again, should a wake-up ever be lost."""
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def epoch_milliseconds(moment: datetime) -> int:
+    """Milliseconds since 1970, cut off as AWS does and never rounded."""
+    return (moment - EPOCH) // timedelta(milliseconds=1)
+
+
 class VirtualClock:
     """A clock that waits can be skipped on. Thread-safe; all moments are aware and in UTC."""
 

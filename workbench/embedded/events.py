@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
-from workbench.embedded.clock import VirtualClock
+from workbench.embedded.clock import VirtualClock, epoch_milliseconds
 from workbench.embedded.courier import Courier
 from workbench.embedded.functions import Functions
 from workbench.embedded.identities import identity
@@ -99,8 +98,8 @@ def _ended_detail(run: Run) -> dict[str, Any]:
         "stateMachineArn": base,
         "name": run.name,
         "status": run.status,
-        "startDate": _epoch(run.started),
-        "stopDate": _epoch(run.stopped),
+        "startDate": epoch_milliseconds(run.started),
+        "stopDate": None if run.stopped is None else epoch_milliseconds(run.stopped),
         "input": run.text,
         "output": run.output,
         "stateMachineVersionArn": None if run.version is None else f"{base}:{run.version}",
@@ -114,7 +113,3 @@ def _ended_detail(run: Run) -> dict[str, Any]:
         "error": run.error,
         "cause": run.cause,
     }
-
-
-def _epoch(moment: datetime | None) -> int | None:
-    return None if moment is None else int(moment.timestamp() * 1000)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.embedded.calls import Call, ServiceError, canonical
 
 if TYPE_CHECKING:
     from workbench.embedded.aws import EmbeddedAws
+    from workbench.embedded.functions import FunctionSpec, Invocation
 
 Hook = Callable[["EmbeddedAws"], None]
+Wrapper = Callable[[Any, "Callable[[], Invocation]"], "Invocation"]
+"""Gets the event of an invocation and what invokes the function with it; what it returns is the answer."""
 
 
 class NoAnswer(Exception):
-    """The call gets no answer."""
+    """The call gets no answer. A hook may raise it."""
+
+
+class Garbled(Exception):
+    """The call gets an answer that is none: a success whose body no SDK can read. A hook may raise it."""
 
 
 @dataclass
@@ -35,6 +44,7 @@ class _Hooked:
     when: str
     left: int | None
     only_from: str | None
+    where: Callable[[Call], bool] | None
 
 
 class Faults:
@@ -46,6 +56,7 @@ class Faults:
         self._lock = threading.Lock()
         self._faults: list[_Fault] = []
         self._hooks: list[_Hooked] = []
+        self._wrappers: list[tuple[str, Wrapper]] = []
 
     def fail(
         self,
@@ -68,21 +79,50 @@ class Faults:
 
     def lose(self, operation: str, *, took_effect: bool, times: int | None = 1, only_from: str | None = None) -> None:
         """The next `times` calls get no answer, after or without having taken effect: the connection just ends."""
-        self._hook("after" if took_effect else "before", operation, _hang_up, times, only_from)
+        self._hook("after" if took_effect else "before", operation, _hang_up, times, only_from, None)
 
-    def before(self, operation: str, run: Hook, *, times: int | None = None, only_from: str | None = None) -> None:
-        """Calls `run(aws)` before the operation takes effect; a ServiceError that it raises is the answer."""
-        self._hook("before", operation, run, times, only_from)
+    def before(
+        self,
+        operation: str,
+        run: Hook,
+        *,
+        times: int | None = None,
+        only_from: str | None = None,
+        where: Callable[[Call], bool] | None = None,
+    ) -> None:
+        """Calls `run(aws)` before the operation takes effect; a ServiceError that it raises is the answer.
 
-    def after(self, operation: str, run: Hook, *, times: int | None = None, only_from: str | None = None) -> None:
+        `where` says of a call of the operation whether it is meant.
+        """
+        self._hook("before", operation, run, times, only_from, where)
+
+    def after(
+        self,
+        operation: str,
+        run: Hook,
+        *,
+        times: int | None = None,
+        only_from: str | None = None,
+        where: Callable[[Call], bool] | None = None,
+    ) -> None:
         """Calls `run(aws)` after the operation took effect and before the caller knows."""
-        self._hook("after", operation, run, times, only_from)
+        self._hook("after", operation, run, times, only_from, where)
+
+    def around(self, function: str, run: Wrapper) -> None:
+        """Puts `run(event, invoke)` before the function (logical id, name, or `*`), whoever invokes it and waits.
+
+        It may invoke the function or not, more than once, and answer with something else. `EmbeddedAws.invoke` goes
+        past it.
+        """
+        with self._lock:
+            self._wrappers.append((function, run))
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
         with self._lock:
             self._faults.clear()
             self._hooks.clear()
+            self._wrappers.clear()
 
     def of(self, call: Call) -> ServiceError | None:
         """The error that this call must answer with, if any; counts it."""
@@ -105,15 +145,33 @@ class Faults:
             for hook in self._hooks:
                 if hook.when != when or hook.left == 0 or not _meant(hook.operation, hook.only_from, call):
                     continue
+                if hook.where is not None and not hook.where(call):
+                    continue
                 if hook.left is not None:
                     hook.left -= 1
                 due.append(hook.run)
         for run in due:
             run(self._aws)
 
-    def _hook(self, when: str, operation: str, run: Hook, times: int | None, only_from: str | None) -> None:
+    def invocation(self, function: FunctionSpec, event: str, invoke: Callable[[], Invocation]) -> Invocation:
+        """The answer to an invocation, through whatever was put before the function."""
         with self._lock:
-            self._hooks.append(_Hooked(canonical(operation), run, when, times, only_from))
+            wrappers = [run for name, run in self._wrappers if name in ("*", function.logical_id, function.name)]
+        for run in wrappers:
+            invoke = functools.partial(run, json.loads(event), invoke)
+        return invoke()
+
+    def _hook(
+        self,
+        when: str,
+        operation: str,
+        run: Hook,
+        times: int | None,
+        only_from: str | None,
+        where: Callable[[Call], bool] | None,
+    ) -> None:
+        with self._lock:
+            self._hooks.append(_Hooked(canonical(operation), run, when, times, only_from, where))
 
 
 def _hang_up(aws: EmbeddedAws) -> None:

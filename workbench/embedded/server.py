@@ -18,7 +18,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import make_server
 
 from workbench.embedded.calls import Call, Environ, Response, ServiceError, canonical, identify
-from workbench.embedded.faults import Faults, NoAnswer
+from workbench.embedded.faults import Faults, Garbled, NoAnswer
 from workbench.embedded.identities import identity
 
 Fake = Callable[[Call], Any]
@@ -123,6 +123,8 @@ class Endpoint:
             self._faults.run_hooks("after", call)
         except NoAnswer:
             return 0, {}, b""
+        except Garbled:
+            return 200, {"Content-Type": "text/html"}, b"<html>The proxy has a word to say"
         except ServiceError as error:
             return call.refuse(error)
         except Exception as error:  # noqa: BLE001  # moto raises anything; it is kept as a defect

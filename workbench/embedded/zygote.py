@@ -24,6 +24,7 @@ import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 PRELOADED = (
@@ -253,6 +254,7 @@ def warm_up() -> None:
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module(module)
     import boto3
+    from botocore import endpoint
     from botocore.hooks import EventAliaser
     from botocore.loaders import JSONFileLoader, Loader
 
@@ -263,6 +265,8 @@ def warm_up() -> None:
     )
     for owner, name in owners:
         setattr(owner, name, _once_for_all(getattr(owner, name)))
+    # The SDK's pauses between its attempts are waits like any other: they cost no real time.
+    endpoint.time = SimpleNamespace(sleep=lambda seconds: None)  # type: ignore[attr-defined]
     session = boto3.Session("warm", "up", region_name="eu-central-1")
     for service in WARM_SERVICES:
         session.client(service)  # type: ignore[call-overload]
