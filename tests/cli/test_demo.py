@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -86,11 +87,24 @@ def test_all_runs_every_scenario_and_each_ends_as_it_must(here, runbook, monkeyp
 
 
 def test_a_run_that_does_not_end_as_it_must_ends_the_demo_with_1(here, runbook, monkeypatch):
-    from dataclasses import replace
-
     wrong = replace(standard(), ends="FAILED", error="Refused")
     monkeypatch.setattr(scenario, "of", lambda name: {wrong.name: wrong})
     answer = runbook("demo", "--json")
     assert answer.code == 1
     assert "did not end as it must." in answer.complaint
     assert "SUCCEEDED" in json.dumps(answer.document["unexpected"])
+
+
+def test_all_goes_on_after_a_scenario_that_cannot_be_run(here, runbook, monkeypatch):
+    def nothing_to_break(aws: EmbeddedAws) -> None:
+        raise LookupError("nothing to break")
+
+    there_are = scenario.of(RUNBOOK)
+    broken = replace(standard(), name="broken", arrange=nothing_to_break)
+    healthy = there_are["healthy-already"]
+    monkeypatch.setattr(scenario, "of", lambda name: {each.name: each for each in (broken, healthy)})
+    answer = runbook("demo", RUNBOOK, "--all", "--json")
+    assert answer.code == 1
+    first, second = answer.document
+    assert first["unexpected"] == ["It could not be run: LookupError: nothing to break"]
+    assert (second["scenario"], second["status"], second["unexpected"]) == ("healthy-already", "SUCCEEDED", [])

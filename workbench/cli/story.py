@@ -80,7 +80,7 @@ class Story:
             case "exited" if moment.state in self._progress:
                 self._exited_look(moment)
             case "failed":
-                self.say(moment.state, Text(moment.error, style="red"))
+                self.say(_question(moment.state), Text(moment.error, style="red"))
 
     def say(self, label: str, text: str | Text) -> None:
         """A line that stays. A label that the line above has too is not repeated."""

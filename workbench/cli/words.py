@@ -81,11 +81,13 @@ def call(detail: Detail) -> list[str]:
 
 
 def _change(detail: Detail) -> str:
+    difference = before_after(detail.get("was", ""), detail.get("becomes", ""))
+    return f"{detail.get('number')}. {detail.get('operation')}: {difference}"
+
+
+def _intended(detail: Detail) -> str:
     again = f" (attempt {detail['attempt']})" if detail.get("attempt", 1) > 1 else ""
-    return (
-        f"{detail.get('number')}. {detail.get('operation')}{again}: "
-        f"{before_after(detail.get('was', ''), detail.get('becomes', ''))}"
-    )
+    return f"{_change(detail)}{again}"
 
 
 def _called(detail: Detail) -> str:
@@ -170,7 +172,7 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "phase.stale": lambda detail: "the target changed after the plan was made; nothing is applied",
     "phase.applied": lambda detail: f"has until {time_of(detail['settles_by'])} to settle",
     "phase.looked": _looked,
-    "change.intended": _change,
+    "change.intended": _intended,
     "change.done": _called,
     "change.rejected": _failed,
     "change.unknown": _failed,
