@@ -138,12 +138,16 @@ class EmbeddedAws:
             os.environ["MOTO_PORT"] = self._port
         _one_at_a_time.release()
 
-    def reset(self) -> None:
-        """Forgets everything but the deployed stack: items, messages, other resources, executions, faults, time."""
+    def reset(self, *, keep_warm: bool = False) -> None:
+        """Forgets everything but the deployed stack: items, messages, other resources, executions, faults, time.
+
+        `keep_warm`: the functions' processes stay, with whatever they keep between invocations.
+        """
         self.faults.clear()
         self.clock.release()
         self._courier.abandon()
-        self._functions.retire()
+        if not keep_warm:
+            self._functions.retire()
         self._states.reset()
         self._courier.abandon()
         self.settle()
