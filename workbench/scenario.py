@@ -38,6 +38,8 @@ class Scenario:
     """The callback gets the embedded AWS and the execution's ARN."""
     changes: int | None = None
     """How many changes the run must have applied, undone ones included; None: not said."""
+    moves: Callable[[EmbeddedAws], None] | None = None
+    """Somebody else changes the target, so that a plan made before is stale; None: not known how."""
 
 
 @cache

@@ -144,7 +144,7 @@ def frozen(aws: EmbeddedAws) -> None:
     aws.policy({"freeze_windows": [window]})
 
 
-def somebody_deploys(aws: EmbeddedAws, _execution: str) -> None:
+def somebody_deploys(aws: EmbeddedAws, _execution: str = "") -> None:
     """A fifth revision is deployed while the plan waits for approval."""
     ecs.deploy(aws, CLUSTER, SERVICE, revision(aws, "1.3", minutes_ago=0))
 
@@ -217,6 +217,7 @@ STANDARD = Scenario(
     world=world,
     world_after=runs(2, BREAKER),
     changes=1,
+    moves=somebody_deploys,
 )
 
 

@@ -144,6 +144,7 @@ STANDARD = Scenario(
     world=world,
     world_after=holding("2026-11-13T00:00:00Z"),
     changes=1,
+    moves=set_to("2026-11-17T02:00:00Z"),
 )
 
 
