@@ -126,6 +126,10 @@ def die_with_parent() -> None:
 # -- a function --------------------------------------------------------------------------------------------------------
 
 
+def _is_editable(finder: object) -> bool:
+    return str(getattr(finder, "__module__", "")).startswith("__editable__")
+
+
 class Function:
     """What a function's processes share: the imported handler, or why it could not be imported."""
 
@@ -141,6 +145,8 @@ class Function:
         os.environ.update(self.message["environment"])
         time.tzset()
         sys.path[:] = [self.message["task_root"], *sys.path]
+        # An editable installation makes the whole repository importable, and a deployed function has its code only.
+        sys.meta_path[:] = [finder for finder in sys.meta_path if not _is_editable(finder)]
         self._import()
         serve_forks(channel, lambda _: self.work)
 
