@@ -106,8 +106,8 @@ def test_an_interrupt_ends_a_wait_without_moving_the_clock() -> None:
 def test_waiting_for_something_with_a_deadline_never_hurries_the_clock_but_sees_it_advance() -> None:
     clock = VirtualClock()
     seen: list[bool] = []
-    left = clock.until(clock.now() + timedelta(hours=4))
-    thread = in_background(lambda: seen.append(clock.wait_for(never, left)))
+    until = clock.now() + timedelta(hours=4)
+    thread = in_background(lambda: seen.append(clock.wait_for(never, until=until)))
     thread.join(0.1)
     assert thread.is_alive()
     clock.advance(hours=5)

@@ -6,10 +6,11 @@ names them.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import threading
-import time
+from collections.abc import Iterator
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -40,11 +41,15 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramRunning
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
 from workbench.embedded.calls import INTERPRETER
-from workbench.embedded.clock import VirtualClock
+from workbench.embedded.clock import Bell, VirtualClock
 from workbench.embedded.patches import Patches
 
 UNWIND_SECONDS = 5.0
 """How long a stopped or timed-out execution gets to write the last event of its history."""
+
+
+_BELLS = "bells_of_embedded_aws"
+"""Where an interpreter's environment keeps the bells of the threads that wait in it."""
 
 
 @functools.lru_cache(maxsize=512)
@@ -66,7 +71,7 @@ def put_on_clock(patches: Patches, clock: VirtualClock, endpoint_url: str) -> No
     now = SimpleNamespace(now=lambda tz: clock.now())
     patches.replace(state_module, "datetime", SimpleNamespace(datetime=now, timezone=SimpleNamespace(utc=None)))
     for name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
-        patches.replace(Environment, name, _ending(name, getattr(Environment, name), clock))
+        patches.replace(Environment, name, _ending(getattr(Environment, name)))
     client = lambda_client(endpoint_url)
     patches.replace(lambda_eval_utils, "boto_client_for", lambda **_: client)
 
@@ -95,7 +100,8 @@ def forget_threads() -> None:
 
 def _wait_on(clock: VirtualClock) -> Any:
     def wait_interval(self: Any, env: Any, wait_seconds: float) -> None:
-        clock.sleep(wait_seconds, lambda: not env.is_running())
+        with _bell_of(env) as bell:
+            clock.sleep(wait_seconds, lambda: not env.is_running(), bell)
 
     return wait_interval
 
@@ -116,7 +122,8 @@ def _retry_on(clock: VirtualClock) -> Any:
             return
         for step in (self.interval_seconds, self.backoff_rate, self.max_delay_seconds, self.jitter_strategy):
             step.eval(env=env)
-        clock.sleep(env.stack.pop(), lambda: not env.is_running())
+        with _bell_of(env) as bell:
+            clock.sleep(env.stack.pop(), lambda: not env.is_running(), bell)
         env.stack.append(RetrierOutcome.Executed)
 
     return eval_body
@@ -140,24 +147,24 @@ def _evaluate_on(clock: VirtualClock) -> Any:
         outputs: list[Any] = []
         problems: list[Exception] = []
         ended = threading.Event()
+        with _bell_of(env) as bell:
 
-        def execute() -> None:
-            try:
-                self._eval_execution(frame)
-                outputs.extend(frame.stack)
-            except Exception as error:  # noqa: BLE001  # raised again by the thread that waits
-                problems.append(error)
-            ended.set()
-            clock.wake()
+            def execute() -> None:
+                try:
+                    self._eval_execution(frame)
+                    outputs.extend(frame.stack)
+                except Exception as error:  # noqa: BLE001  # raised again by the thread that waits
+                    problems.append(error)
+                ended.set()
+                bell.set()
 
-        threading.Thread(target=execute, daemon=True).start()
-        real_deadline = time.monotonic() + timeout
-        left = (
-            clock.until(clock.now() + timedelta(seconds=timeout))
-            if calls_back
-            else lambda: real_deadline - time.monotonic()
-        )
-        clock.wait_for(lambda: ended.is_set() or not env.is_running(), left)
+            threading.Thread(target=execute, daemon=True).start()
+            clock.wait_for(
+                lambda: ended.is_set() or not env.is_running(),
+                until=clock.now() + timedelta(seconds=timeout) if calls_back else None,
+                within=None if calls_back else timeout,
+                bell=bell,
+            )
         finished = ended.is_set()
         if calls_back and not finished:
             endpoint = env.callback_pool_manager.get(context.context_object_data["Task"]["Token"])
@@ -191,31 +198,43 @@ def _evaluate_on(clock: VirtualClock) -> Any:
 def _run_on(clock: VirtualClock) -> Any:
     def run(self: Any, env: Any) -> None:
         env.next_state_name = self.start_at.start_at_name
-        ended = threading.Event()
+        ended, bell = threading.Event(), Bell()
 
         def execute() -> None:
             try:
                 EvalComponent.eval(self, env)
             finally:
                 ended.set()
-                clock.wake()
+                bell.set()
 
         timeout = self.timeout_seconds.timeout_seconds if self.timeout_seconds else None
-        left = None if timeout is None else clock.until(clock.now() + timedelta(seconds=timeout))
+        until = None if timeout is None else clock.now() + timedelta(seconds=timeout)
         threading.Thread(target=execute, daemon=True).start()
-        if not clock.wait_for(ended.is_set, left):
+        if not clock.wait_for(ended.is_set, until=until, bell=bell):
             env.set_timed_out()
-            give_up = time.monotonic() + UNWIND_SECONDS
-            clock.wait_for(ended.is_set, lambda: give_up - time.monotonic())
+            ended.wait(UNWIND_SECONDS)
 
     return run
 
 
-def _ending(name: str, original: Any, clock: VirtualClock) -> Any:
+def _ending(original: Any) -> Any:
     def end(self: Any, *args: Any, **kwargs: Any) -> None:
         """The first ending stands: an error that a stopped execution still runs into is not how it ended."""
         if isinstance(self._program_state, ProgramRunning):
             original(self, *args, **kwargs)
-        clock.wake()
+        for bell in tuple(vars(self).get(_BELLS, ())):
+            bell.set()
 
     return functools.wraps(original)(end)
+
+
+@contextlib.contextmanager
+def _bell_of(env: Any) -> Iterator[Bell]:
+    """A bell that rings when the environment ends, whatever ends it."""
+    bell = Bell()
+    bells: set[Bell] = vars(env).setdefault(_BELLS, set())
+    bells.add(bell)
+    try:
+        yield bell
+    finally:
+        bells.discard(bell)

@@ -75,6 +75,7 @@ class Run:
     output: str | None = None
     error: str | None = None
     cause: str | None = None
+    over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def environment(self) -> Any:
@@ -316,7 +317,7 @@ class States:
             run.status = status
             for listener in self.listeners:
                 listener(run)
-        self._clock.wake()
+        run.over.set()
 
     def _describe_execution(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self._run(given["executionArn"])
@@ -381,8 +382,7 @@ class States:
         return environment is not None and isinstance(environment.program_state(), ProgramRunning)
 
     def _wait_for_end(self, run: Run) -> None:
-        give_up = time.monotonic() + UNWIND_SECONDS
-        if not self._clock.wait_for(lambda: run.status != "RUNNING", lambda: give_up - time.monotonic()):
+        if not run.over.wait(UNWIND_SECONDS):
             raise TimeoutError(f"{run.arn} did not stop within {UNWIND_SECONDS} s")
 
     def _get_execution_history(self, given: dict[str, Any]) -> dict[str, Any]:
