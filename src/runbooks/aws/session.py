@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Self
 
-import boto3
 from botocore.config import Config
 from pydantic import JsonValue
 
+from runbooks.aws.connection import new_session
 from runbooks.aws.operations import is_read
 from runbooks.aws.redaction import redact
 from runbooks.errors import MutationRefused
@@ -37,10 +37,11 @@ class Call(Model):
 
 
 class AwsSession:
-    """boto3 clients whose every call passes here.
+    """AWS clients whose every call passes here.
 
     A call on the reviewed list of reads is recorded. Any other is a mutation, and raises MutationRefused unless it
-    is the very call (operation and parameters) that `open_change` was entered with.
+    is the very call (operation and parameters) that `open_change` was entered with. One session serves one invocation
+    after the other, so that its clients and their connections are made once.
     """
 
     def __init__(self, region: str) -> None:
@@ -49,14 +50,20 @@ class AwsSession:
         self._open: tuple[str, dict[str, Any]] | None = None
         self._secrets: set[str] = set()
         self._clients: dict[tuple[str, str, bool], Any] = {}
-        self._session = boto3.Session(region_name=region)
-        events = self._session.events
+        self._session = new_session()
+        events = self._session.get_component("event_emitter")
         events.register_first("before-parameter-build", self._admit)
         events.register_last("after-call", self._answered)
         events.register_last("after-call-error", self._unanswered)
 
+    def begin(self) -> Self:
+        """Forget what an earlier invocation has left: its calls, its change, and the secrets that it revealed."""
+        self._calls, self._open = [], None
+        self._secrets.clear()
+        return self
+
     def client(self, service: str, region: str | None = None) -> Any:
-        """A boto3 client, made once per service and region."""
+        """A client by boto3's name of the service, made once per service and region."""
         return self._client(service, region or self.region, changing=False)
 
     def read(self, operation: str, parameters: dict[str, Any], region: str | None = None) -> dict[str, Any]:
@@ -105,7 +112,7 @@ class AwsSession:
         key = (service, region, changing)
         if key not in self._clients:
             config = _ONCE if changing else _PATIENT
-            self._clients[key] = self._session.client(service, region_name=region, config=config)  # type: ignore[call-overload]
+            self._clients[key] = self._session.create_client(service, region_name=region, config=config)
         return self._clients[key]
 
     @staticmethod

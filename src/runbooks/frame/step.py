@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 from functools import cache, cached_property
 from typing import Any
 
-import boto3
 from aws_lambda_powertools import Logger
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import BaseModel, ConfigDict
 
 from runbooks import catalogue, clock
+from runbooks.aws.connection import connect
 from runbooks.aws.failures import translate
 from runbooks.aws.redaction import redact
 from runbooks.aws.session import AwsSession
@@ -23,7 +23,7 @@ from runbooks.model import Runbook, RunInput, canonical
 from runbooks.policy import Policy, parse_policy
 from runbooks.settings import Settings
 from runbooks.store.runs import Diagnosis, Ledger, Run, run_id_of
-from runbooks.store.tables import Tables, connect
+from runbooks.store.tables import Tables, dynamodb
 
 LEASE = timedelta(minutes=5)
 """How long a lock outlives the last sign of its run; longer than any function may run."""
@@ -63,7 +63,7 @@ class Frame:
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(Tables(self.settings.state_table, self.settings.audit_table, connect(self.settings.region)))
+        return Ledger(Tables(self.settings.state_table, self.settings.audit_table, dynamodb(self.settings.region)))
 
     def policy(self) -> Policy:
         """The policy now. Raises PolicyInvalid; an absent document means the defaults."""
@@ -85,7 +85,12 @@ class Frame:
 
 @cache
 def _client(service: str, region: str) -> Any:
-    return boto3.client(service, region_name=region, config=_CONFIG)  # type: ignore[call-overload]
+    return connect(service, region, _CONFIG)
+
+
+@cache
+def _session(region: str) -> AwsSession:
+    return AwsSession(region)
 
 
 @cache
@@ -142,7 +147,7 @@ class Step:
 
     def target(self, given: RunInput) -> AwsSession:
         """An audited session for the run's target."""
-        return AwsSession(given.region or self.frame.settings.region)
+        return _session(given.region or self.frame.settings.region).begin()
 
 
 def given_of(runbook: Runbook, values: dict[str, Any]) -> Any:

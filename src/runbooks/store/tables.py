@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import boto3
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runbooks.aws.connection import connect
 from runbooks.errors import LedgerUnavailable
 
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 4})
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 Item = dict[str, Any]
 
@@ -37,21 +34,46 @@ def packed(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unpacked(item: Mapping[str, Any]) -> Item:
-    """An item as Python has it; numbers come back as int."""
-    return {key: _number(_deserialize(value)) for key, value in item.items()}
+    """An item as Python has it; numbers are whole ones."""
+    return {key: _deserialize(value) for key, value in item.items()}
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _number(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    return int(value) if hasattr(value, "as_tuple") else value
+def _serialize(value: Any) -> dict[str, Any]:
+    match value:
+        case None:
+            return {"NULL": True}
+        case bool():
+            return {"BOOL": value}
+        case int():
+            return {"N": str(value)}
+        case str():
+            return {"S": str(value)}
+        case list() | tuple():
+            return {"L": [_serialize(item) for item in value]}
+        case dict():
+            return {"M": packed(value)}
+        case _:
+            raise TypeError(f"the ledger stores no {type(value).__name__}")
 
 
-def connect(region: str) -> Any:
+def _deserialize(value: Mapping[str, Any]) -> Any:
+    ((kind, content),) = value.items()
+    match kind:
+        case "NULL":
+            return None
+        case "N":
+            return int(content)
+        case "L":
+            return [_deserialize(item) for item in content]
+        case "M":
+            return unpacked(content)
+        case _:
+            return content
+
+
+def dynamodb(region: str) -> Any:
     """A DynamoDB client that gives up soon enough for a function to say so."""
-    return boto3.client("dynamodb", region_name=region, config=_CONFIG)
+    return connect("dynamodb", region, _CONFIG)
 
 
 class Tables:
