@@ -60,7 +60,7 @@ class Small:
         return str(self.items("token")[0]["token"]["S"])
 
 
-def eventually(true: Callable[[], bool], seconds: float = 20.0) -> None:
+def eventually(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Waits until it is true. Fails the test if it does not come true."""
     give_up = time.monotonic() + seconds
     while not true():

@@ -36,17 +36,17 @@ def test_a_wait_moves_the_clock_by_its_length_and_takes_no_time() -> None:
     began, real = clock.now(), time.monotonic()
     clock.sleep(HOUR, never)
     assert timedelta(hours=1) <= clock.now() - began < timedelta(hours=1, seconds=5)
-    assert time.monotonic() - real < 5
+    assert time.monotonic() - real < 30
 
 
 def test_a_wait_lasts_the_pace_at_most_and_a_shorter_one_its_own_length() -> None:
-    clock = VirtualClock(pace=0.2)
+    clock = VirtualClock(pace=1.0)
     real = time.monotonic()
     clock.sleep(HOUR, never)
-    assert 0.2 <= time.monotonic() - real < 2
+    assert 1.0 <= time.monotonic() - real < 30
     real = time.monotonic()
-    clock.sleep(0.05, never)
-    assert time.monotonic() - real < 0.2
+    clock.sleep(0.01, never)
+    assert time.monotonic() - real < 1.0
 
 
 def test_concurrent_waits_do_not_add_up_and_end_in_the_order_of_their_deadlines() -> None:
@@ -63,7 +63,7 @@ def test_concurrent_waits_do_not_add_up_and_end_in_the_order_of_their_deadlines(
     waiting(clock, 3)
     clock.release()
     for thread in threads:
-        thread.join(5)
+        thread.join(30)
     assert sorted(order) == [1, 2, 3]
     assert timedelta(hours=3) <= clock.now() - began < timedelta(hours=3, seconds=10)
 
@@ -76,7 +76,7 @@ def test_a_held_clock_keeps_waits_waiting_until_it_is_released() -> None:
     thread.join(0.1)
     assert thread.is_alive()
     clock.release()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -86,7 +86,7 @@ def test_advancing_past_its_deadline_ends_a_held_wait() -> None:
     thread = in_background(lambda: clock.sleep(HOUR, never))
     waiting(clock, 1)
     clock.advance(hours=2)
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
 
 
@@ -98,7 +98,7 @@ def test_an_interrupt_ends_a_wait_without_moving_the_clock() -> None:
     waiting(clock, 1)
     interrupted.set()
     clock.wake()
-    thread.join(5)
+    thread.join(30)
     assert not thread.is_alive()
     assert clock.offset == timedelta(0)
 
@@ -111,7 +111,7 @@ def test_waiting_for_something_with_a_deadline_never_hurries_the_clock_but_sees_
     thread.join(0.1)
     assert thread.is_alive()
     clock.advance(hours=5)
-    thread.join(5)
+    thread.join(30)
     assert seen == [False]
 
 

@@ -40,7 +40,7 @@ def test_the_context_tells_what_lambda_tells(small: Small) -> None:
     assert seen["arn"] == "arn:aws:lambda:eu-central-1:123456789012:function:small-echo"
     assert seen["memory"] == "128"
     assert seen["log_group"] == "/aws/lambda/small-echo"
-    assert 0 < seen["left"] <= 2000
+    assert 0 < seen["left"] <= 20_000
 
 
 def test_a_worker_stays_warm_until_the_reset(small: Small) -> None:
@@ -96,13 +96,13 @@ def test_a_decimal_becomes_a_number_as_in_lambdas_runtime(small: Small) -> None:
 
 
 def test_the_timeout_is_enforced_in_real_time_by_killing_the_worker(small: Small) -> None:
-    before = small.aws.invoke("EchoFunction", {})["pid"]
+    before = small.aws.invoke("HastyFunction", {})["pid"]
     began = time.monotonic()
     with pytest.raises(EmbeddedFunctionError, match=r"Task timed out after 2\.00 seconds") as raised:
-        small.aws.invoke("EchoFunction", {"do": "sleep", "seconds": 30})
+        small.aws.invoke("HastyFunction", {"do": "sleep", "seconds": 60})
     assert raised.value.error_type == "Sandbox.Timedout"
-    assert time.monotonic() - began < 6
-    assert small.aws.invoke("EchoFunction", {})["pid"] != before
+    assert time.monotonic() - began < 30
+    assert small.aws.invoke("HastyFunction", {})["pid"] != before
 
 
 def test_another_threads_clock_does_not_time_a_function_out(small: Small) -> None:

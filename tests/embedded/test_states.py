@@ -174,7 +174,7 @@ def test_waits_elsewhere_do_not_hurry_a_callback(small: Small) -> None:
     assert small.ended(arn)["error"] == "ApprovalExpired"
 
 
-@pytest.mark.parametrize("document", [{"wait_seconds": 600}, {"ask": True}, {"sleep": {"First step": 1.5}}])
+@pytest.mark.parametrize("document", [{"wait_seconds": 600}, {"ask": True}, {"sleep": {"First step": 15}}])
 def test_stopping_interrupts_whatever_the_execution_waits_for(small: Small, document: dict[str, Any]) -> None:
     small.aws.clock.hold()
     arn = small.start(document)
@@ -188,7 +188,7 @@ def test_stopping_interrupts_whatever_the_execution_waits_for(small: Small, docu
     small.aws.client("stepfunctions").stop_execution(executionArn=arn, error="Stopped", cause="By a test.")
     described = small.describe(arn)
     assert (described["status"], described["error"], described["cause"]) == ("ABORTED", "Stopped", "By a test.")
-    assert time.monotonic() - real < 1.2
+    assert time.monotonic() - real < 10
     events = small.aws.client("stepfunctions").get_execution_history(executionArn=arn)["events"]
     assert events[-1]["type"] == "ExecutionAborted"
 
