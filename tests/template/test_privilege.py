@@ -1,58 +1,11 @@
-"""Who may do what. Read from the translated template, so that what SAM adds is seen too."""
+"""The form of the grants, as the translated template has them. That they are needed is proved in test_privilege.py."""
 
 from collections.abc import Iterator
 from typing import Any
 
-import pytest
+from workbench.iam.actions import UNSCOPABLE
 
 from .conftest import Resources, of_type
-
-UNSCOPABLE = {
-    "dynamodb:ListStreams",
-    "ecs:DescribeTaskDefinition",
-    "ecs:ListTasks",
-    "logs:CreateLogDelivery",
-    "logs:DeleteLogDelivery",
-    "logs:DescribeLogGroups",
-    "logs:DescribeResourcePolicies",
-    "logs:GetLogDelivery",
-    "logs:ListLogDeliveries",
-    "logs:PutResourcePolicy",
-    "logs:UpdateLogDelivery",
-    "xray:GetSamplingRules",
-    "xray:GetSamplingTargets",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-"""Actions that IAM does not take a resource for."""
-
-LEDGER = {
-    "dynamodb:ConditionCheckItem",
-    "dynamodb:GetItem",
-    "dynamodb:PutItem",
-    "dynamodb:Query",
-    "dynamodb:UpdateItem",
-    "kms:Decrypt",
-    "kms:DescribeKey",
-    "kms:Encrypt",
-    "kms:GenerateDataKey",
-}
-EVERY_FUNCTION = {
-    "logs:CreateLogStream",
-    "logs:PutLogEvents",
-    "xray:PutTelemetryRecords",
-    "xray:PutTraceSegments",
-}
-READS_OF_ECS_ROLLBACK = {
-    "ecr:DescribeImages",
-    "ecs:DescribeServiceDeployments",
-    "ecs:DescribeServiceRevisions",
-    "ecs:DescribeServices",
-    "ecs:DescribeTaskDefinition",
-    "ecs:DescribeTasks",
-    "ecs:ListServiceDeployments",
-    "ecs:ListTasks",
-}
 
 
 def listed(value: Any) -> list[Any]:
@@ -66,10 +19,6 @@ def statements_of(resources: Resources, role: str) -> list[dict[str, Any]]:
         assert set(managed) == {"Ref"}, f"{role} has a policy that is not of this stack: {managed}"
         documents.append(resources[managed["Ref"]]["Properties"]["PolicyDocument"])
     return [statement for document in documents for statement in document["Statement"]]
-
-
-def actions_of(resources: Resources, role: str) -> set[str]:
-    return {action for statement in statements_of(resources, role) for action in listed(statement["Action"])}
 
 
 def roles(resources: Resources) -> list[str]:
@@ -106,56 +55,26 @@ def test_only_what_cannot_be_scoped_is_granted_on_everything(resources: Resource
                 assert set(listed(statement["Action"])) <= UNSCOPABLE, role
 
 
-def test_nobody_updates_or_deletes_audit_entries(resources: Resources) -> None:
+def test_to_the_audit_table_entries_are_only_added(resources: Resources) -> None:
     audit = {"Fn::GetAtt": ["AuditTable", "Arn"]}
     for role in roles(resources):
         for statement in statements_of(resources, role):
-            granted = {action for action in listed(statement["Action"]) if action.startswith("dynamodb:")}
-            if audit in listed(statement["Resource"]):
-                assert granted == {"dynamodb:PutItem"}, role
-            if "*" in listed(statement["Resource"]):
-                assert granted <= {"dynamodb:ListStreams"}, role
+            if statement["Effect"] == "Allow" and audit in listed(statement["Resource"]):
+                assert listed(statement["Action"]) == ["dynamodb:PutItem"], role
 
 
-def test_nobody_deletes_items(resources: Resources) -> None:
-    for role in roles(resources):
-        assert not {"dynamodb:DeleteItem", "dynamodb:BatchWriteItem"} & actions_of(resources, role), role
-
-
-@pytest.mark.parametrize(
-    ("role", "own"),
-    [
-        ("BeginRole", LEDGER | {"ssm:GetParameter"}),
-        ("LockRole", LEDGER | {"ssm:GetParameter"}),
-        ("ApprovalRole", LEDGER | {"sns:Publish"}),
-        ("FinishRole", LEDGER | {"sns:Publish"}),
-        ("FailRole", LEDGER | {"sns:Publish"}),
-        ("ReapRole", LEDGER | {"sns:Publish", "states:DescribeExecution", "lambda:InvokeFunction"}),
-        (
-            "TamperRole",
-            {
-                "dynamodb:DescribeStream",
-                "dynamodb:GetRecords",
-                "dynamodb:GetShardIterator",
-                "dynamodb:ListStreams",
-                "kms:Decrypt",
-                "kms:GenerateDataKey",
-                "sns:Publish",
-                "sqs:SendMessage",
-            },
-        ),
-        ("ApiRole", LEDGER | {"states:SendTaskSuccess"}),
-        ("EcsServiceRollbackDiagnoseRole", LEDGER | READS_OF_ECS_ROLLBACK),
-        (
-            "EcsServiceRollbackActRole",
-            LEDGER
-            | READS_OF_ECS_ROLLBACK
-            | {"ssm:GetParameter", "ecs:StopServiceDeployment", "ecs:UpdateService", "iam:PassRole"},
-        ),
-    ],
-)
-def test_a_function_may_do_exactly_this(resources: Resources, role: str, own: set[str]) -> None:
-    assert actions_of(resources, role) == EVERY_FUNCTION | own
+def test_every_function_is_denied_what_rewrites_the_ledger(resources: Resources) -> None:
+    for name, function in of_type(resources, "AWS::Lambda::Function").items():
+        role = function["Role"]["Fn::GetAtt"][0]
+        denied = {
+            (action, statement["Resource"]["Fn::GetAtt"][0])
+            for statement in statements_of(resources, role)
+            if statement["Effect"] == "Deny"
+            for action in statement["Action"]
+        }
+        for table in ("AuditTable", "StateTable"):
+            assert {("dynamodb:DeleteItem", table), ("dynamodb:BatchWriteItem", table)} <= denied, name
+        assert ("dynamodb:UpdateItem", "AuditTable") in denied, name
 
 
 def test_every_function_has_a_role_of_its_own(resources: Resources) -> None:
@@ -192,11 +111,12 @@ def test_the_key_is_used_through_the_services_only(resources: Resources) -> None
                 assert "kms:ViaService" in statement["Condition"]["StringEquals"], role
 
 
-def test_roles_are_passed_to_tasks_only(resources: Resources) -> None:
+def test_roles_are_passed_to_one_named_service_only(resources: Resources) -> None:
     for role in roles(resources):
         for statement in statements_of(resources, role):
             if "iam:PassRole" in listed(statement["Action"]):
-                assert statement["Condition"]["StringEquals"] == {"iam:PassedToService": "ecs-tasks.amazonaws.com"}
+                assert listed(statement["Action"]) == ["iam:PassRole"], role
+                assert isinstance(statement["Condition"]["StringEquals"]["iam:PassedToService"], str), role
 
 
 def test_services_use_the_key_for_this_stack_only(resources: Resources) -> None:
