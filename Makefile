@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build format lock clean
+.PHONY: help demo test iam lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -39,6 +39,9 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 
 test: $(READY) ## All tests, with the coverage of what deploys
 	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-fail-under=90
+
+iam: $(READY) ## What each function may do, and which of its calls need it; JSON=1 for data
+	@$(BIN)/python -m workbench.iam $(if $(JSON),--json)
 
 lint: $(READY) ## Style, types, compiled machines and the template
 	$(BIN)/ruff check
