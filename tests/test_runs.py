@@ -75,6 +75,7 @@ def started(aws: EmbeddedAws, document: Any, name: str = "one") -> tuple[dict[st
         (7, "it is a number"),
         (None, "it is null"),
         (True, "it is a boolean"),
+        ({**GOOD, "service": 10**30}, "cannot carry safely"),
     ],
 )
 def test_bad_input_is_named_and_nothing_of_the_target_is_read_or_locked(

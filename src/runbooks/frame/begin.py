@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,13 +11,17 @@ from runbooks import clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import InputInvalid, Refused, RunClosed
 from runbooks.frame.step import Step, given_of, step_handler
-from runbooks.model import Runbook, RunInput
+from runbooks.model import Runbook, RunInput, canonical
 from runbooks.policy import explain, objection
 from runbooks.store.runs import Run
 
 
 def parse_input(runbook: Runbook, document: Any) -> RunInput:
     """The start input as the runbook's model. Raises InputInvalid naming each field that is wrong."""
+    try:
+        canonical(document)
+    except ValueError as unsafe:
+        raise InputInvalid(f"the input holds what JSON cannot carry safely: {unsafe}") from None
     if not isinstance(document, dict):
         kind = {list: "an array", str: "a string", type(None): "null", bool: "a boolean"}.get(
             type(document), "a number"
@@ -27,6 +32,15 @@ def parse_input(runbook: Runbook, document: Any) -> RunInput:
     except ValidationError as invalid:
         raise InputInvalid(f"{explain(invalid)}; see `runbook show {runbook.name}`") from None
     return given
+
+
+def _storable(document: Any) -> Any:
+    """The input as the trail keeps it; as text if it has no canonical form to be hashed in."""
+    try:
+        canonical(document)
+    except ValueError:
+        return redact(json.dumps(document))
+    return redact(document)
 
 
 def begin(step: Step) -> dict[str, Any]:
@@ -55,7 +69,7 @@ def begin(step: Step) -> dict[str, Any]:
             }
         )
     detail = {
-        "input": redact(step.event.document),
+        "input": _storable(step.event.document),
         "execution": step.event.execution.id,
         "targets": list(run.targets),
         "identity": "unverified",

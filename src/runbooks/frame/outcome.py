@@ -40,9 +40,12 @@ def ending(
     left = [record for record in records.values() if record.may_have_happened]
     if left:
         named = "; ".join(describe(record, diagnosis.plan if diagnosis else None) for record in left)
-        return "UndoFailed", f"{name}: {cause}. Left at the target, for a human: {named}"
+        return "UndoFailed", f"{name}: {cause.rstrip('.')}. Left at the target, for a human: {named}"
     if any(record.status is ChangeStatus.UNDONE for record in records.values()):
-        return "RemediationFailed", f"{name}: {cause}. Every change was undone; the target is as it was before"
+        return (
+            "RemediationFailed",
+            f"{name}: {cause.rstrip('.')}. Every change was undone; the target is as it was before",
+        )
     return name, cause
 
 

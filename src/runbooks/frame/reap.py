@@ -45,7 +45,7 @@ def reap(frame: Frame, run: Run, status: str, error: str) -> Run:
     left = [describe(record, plan) for _, record in sorted(records.items()) if record.may_have_happened]
     detail = {"status": status, "error": error, "changes_left": left, "seen": seen}
     run = ledger.record(run, "run.reaped", redact(detail), state=STATE, now=now)
-    happened = f"{len(left)} changes stay at the target: {'; '.join(left)}" if left else "nothing was changed"
+    happened = f"left at the target: {'; '.join(left)}" if left else "nothing was changed"
     cause = f"the execution ended {status}{f' ({error})' if error else ''}; {happened}. Now: {seen['now']}"
     unsettled = [r for r in records.values() if r.status in {ChangeStatus.INTENDED, ChangeStatus.UNDOING}]
     busy_until = max((clock.parse(record.deadline) for record in unsettled), default=None)
