@@ -111,7 +111,7 @@ def look(step: Step) -> dict[str, Any]:
     phase = step.runbook.phase(step.event.phase)
     given = _resolved(step)
     aws = step.target(given)
-    progress = phase.settled(given, gather(step, run, aws, given))
+    progress = phase.settled(given, gather(step, run, aws, given, watching=phase))
     detail = {"progress": progress.state, "reason": progress.reason, "reads": reads(aws)}
     wait = progress.look_again_in if progress.state == "pending" else 0
     run = _keeping_the_lock(step, run, wait, "phase.looked", detail, progress=progress.reason)

@@ -10,15 +10,19 @@ from runbooks.aws.failures import translated
 from runbooks.aws.session import AwsSession
 from runbooks.errors import RunbookError
 from runbooks.frame.step import Step
-from runbooks.model import Model, Runbook, RunInput, digest
+from runbooks.model import Model, Phase, Runbook, RunInput, digest
 from runbooks.store.runs import Run
 
 
-def gather(step: Step, run: Run, aws: AwsSession, given: RunInput) -> Any:
-    """The runbook's facts. When a read fails, the reads up to it are recorded before the error goes on."""
+def gather(step: Step, run: Run, aws: AwsSession, given: RunInput, *, watching: Phase | None = None) -> Any:
+    """The runbook's facts, or as many as the phase's question needs.
+
+    When a read fails, the reads up to it are recorded before the error goes on.
+    """
+    read = (watching and watching.watch) or step.runbook.gather
     try:
         with translated():
-            return step.runbook.gather(given, aws, step.now)
+            return read(given, aws, step.now)
     except RunbookError as failure:
         detail = {"error": type(failure).__name__, "cause": str(failure), "reads": reads(aws)}
         step.record(run, "reads.failed", detail)

@@ -128,7 +128,11 @@ class Step:
         return self.ledger.open_run(self.run_id)
 
     def diagnosis(self) -> Diagnosis:
-        """What the diagnosis stored. Raises LedgerUnavailable if it did not."""
+        """What the diagnosis stored, once and for good. Raises LedgerUnavailable if it did not."""
+        return self._diagnosis
+
+    @cached_property
+    def _diagnosis(self) -> Diagnosis:
         diagnosis = self.ledger.diagnosis(self.run_id)
         if diagnosis is None:
             raise LedgerUnavailable(f"{self.run_id} has no diagnosis in the State table")
@@ -170,6 +174,10 @@ def step_handler(act: Callable[[Step], dict[str, Any]]) -> Callable[[dict[str, A
         logger.info("step started")
         try:
             document = act(step)
+        except ConditionFailed as failure:
+            # Another delivery of this step wrote first. Delivered again, the step finds what that one has done.
+            logger.warning("another delivery was faster", extra={"cause": str(failure)})
+            raise LedgerUnavailable(f"{step.run_id}: another delivery of this step wrote first") from failure
         except Exception as failure:
             logger.warning("step failed", extra={"error": type(failure).__name__, "cause": redact(str(failure))})
             raise

@@ -98,16 +98,10 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     Calls: ecs DescribeServices, ListServiceDeployments, DescribeServiceDeployments, DescribeServiceRevisions,
     DescribeTaskDefinition, ListTasks, DescribeTasks; ecr DescribeImages.
     """
-    ecs = aws.client("ecs")
-    try:
-        described = ecs.describe_services(cluster=given.cluster, services=[given.service])["services"]
-    except ecs.exceptions.ClusterNotFoundException:
-        described = []
-    if not described:
-        return Facts(service=None)
-    service = _service(described[0])
-    if service.controller != "ECS":
+    service = _read_service(given, aws)
+    if service is None or service.controller != "ECS" or (service.steady and _is_on(given.task_definition, service)):
         return Facts(service=service)
+    ecs = aws.client("ecs")
     history = _history(ecs, given)
     wanted = _wanted(given, service, history)
     return Facts(
@@ -116,6 +110,24 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
         candidate=_revision(aws, *wanted) if wanted else None,
         stopped_tasks=() if service.steady else _stopped_tasks(ecs, given),
     )
+
+
+def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read the service and nothing else: whether it is steady needs no more. Calls: ecs DescribeServices."""
+    return Facts(service=_read_service(given, aws))
+
+
+def _read_service(given: Input, aws: AwsSession) -> Service | None:
+    ecs = aws.client("ecs")
+    try:
+        described = ecs.describe_services(cluster=given.cluster, services=[given.service])["services"]
+    except ecs.exceptions.ClusterNotFoundException:
+        return None
+    return _service(described[0]) if described else None
+
+
+def _is_on(task_definition: str | None, service: Service) -> bool:
+    return task_definition in {service.task_definition, short(service.task_definition)}
 
 
 def _service(described: dict[str, Any]) -> Service:
@@ -158,7 +170,8 @@ def _history(ecs: Any, given: Input) -> tuple[ServiceDeployment, ...]:
             break
         token = {"nextToken": page["nextToken"]}
     briefs.sort(key=lambda brief: brief["createdAt"], reverse=True)
-    sources = _sources(ecs, briefs[:1])
+    # ECS rolls back only what is under way.
+    sources = _sources(ecs, [brief for brief in briefs[:1] if brief["status"] == "IN_PROGRESS"])
     arns = {brief["targetServiceRevisionArn"] for brief in briefs} | {arn for arn in sources.values() if arn}
     task_definitions = _task_definitions(ecs, sorted(arns))
     return tuple(
