@@ -2,64 +2,33 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from runbooks import catalogue, clock
+from runbooks import catalogue
 from runbooks.errors import MutationRefused, PlanUnsafe
 from runbooks.frame import step as step_module
 from runbooks.frame.diagnose import diagnose
-from runbooks.frame.step import Execution, Frame, Step, StepEvent
 from runbooks.model import Runbook
-from runbooks.settings import Settings
-from runbooks.store.runs import Run
 from workbench import scenario
 from workbench.ledger import ledger_of
 
 if TYPE_CHECKING:
+    from runbooks.frame.step import Step
     from workbench.embedded import EmbeddedAws
 
+    from .conftest import Steps
+
 RUNBOOK = "ecs-service-rollback"
-NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def step(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Step:
+def step(aws: EmbeddedAws, steps: Steps) -> Step:
     """`Diagnose`, about to be run in this process on the standard incident."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": aws.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
     scenario.of(RUNBOOK)["health-checks-fail"].arrange(aws)
-    settings = Settings(
-        state_table=aws.outputs["StateTableName"],
-        audit_table=aws.outputs["AuditTableName"],
-        policy_parameter="/none",
-        topic_arn=aws.outputs["TopicArn"],
-        stage="dev",
-        system=aws.stack_name,
-        account=aws.account_id,
-        region=aws.region,
-    )
-    execution = Execution(id="arn:execution", name="x", started=clock.iso(NOW))
-    event = StepEvent(execution=execution, runbook=RUNBOOK, state="Diagnose", step="diagnose")
-    step = Step(event=event, frame=Frame(settings), now=NOW, over_at=NOW + timedelta(minutes=1))
-    given = {
-        "mode": "execute",
-        "reason": "INC-1",
-        "requested_by": "alice",
-        "cluster": "snowflake-analytics-cluster",
-        "service": "snowflake-report-service",
-    }
-    run = Run(
-        run_id=step.run_id, runbook=RUNBOOK, execution_arn="arn:execution", started_at=clock.iso(NOW), given=given
-    )
-    step.ledger.begin(run, state="Begin run", detail={}, now=NOW)
-    return step
+    return steps.begun("diagnose")
 
 
 def instead(monkeypatch: pytest.MonkeyPatch, **parts: Any) -> Runbook:

@@ -37,14 +37,15 @@ def ending(
 ) -> tuple[str, str]:
     """The name and the sentence that the execution fails with."""
     name, cause = error or _by_verdict(run, diagnosis)
+    sentence = f"{name}: {cause.rstrip('.')}"
     left = [record for record in records.values() if record.may_have_happened]
     if left:
         named = "; ".join(describe(record, diagnosis.plan if diagnosis else None) for record in left)
-        return "UndoFailed", f"{name}: {cause.rstrip('.')}. Left at the target, for a human: {named}"
+        return "UndoFailed", f"{sentence}. Left at the target, for a human: {named}"
     if any(record.status is ChangeStatus.UNDONE for record in records.values()):
         return (
             "RemediationFailed",
-            f"{name}: {cause.rstrip('.')}. Every change was undone; the target is as it was before",
+            f"{sentence}. Every change was undone; the target is as it was before",
         )
     return name, cause
 
