@@ -1,0 +1,179 @@
+"""Each role is exactly as wide as the calls of its function: one action missing or one too many fails here.
+
+The calls are those of every scenario of every runbook, seen once on one embedded AWS.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cfnlint.data import AdditionalSpecs
+
+from workbench.iam.actions import EVERYTHING, UNSCOPABLE, Need
+from workbench.iam.flows import Seen, allowed, seen_in_all_flows
+from workbench.iam.proof import differences, needed_by
+from workbench.iam.table import LACKING, as_data, as_text
+from workbench.iam.template import Function, Statement, matches
+
+if TYPE_CHECKING:
+    from workbench.embedded import EmbeddedAws
+
+DIFFERS = {
+    "ecs:ListTasks": "IAM is asked for *, or for container instances of the cluster, which Fargate has none of",
+    "logs:DescribeLogGroups": "IAM is asked for the log groups of the account and region",
+}
+"""Where the reviewed table knows better than the reference, and why."""
+
+UNDOING = (
+    "BatchWriteItem",
+    "DeleteItem",
+    "DeleteTable",
+    "PartiQLDelete",
+    "PartiQLInsert",
+    "PartiQLUpdate",
+    "UpdateItem",
+    "UpdateTable",
+    "UpdateTimeToLive",
+)
+"""What changes or removes items that are there, at once or later."""
+
+
+@pytest.fixture
+def functions(embedded: EmbeddedAws) -> dict[str, Function]:
+    return allowed(embedded)
+
+
+@pytest.fixture(scope="module")
+def reference() -> Any:
+    """AWS's Service Authorization Reference, as the linter carries it."""
+    return json.loads((resources.files(AdditionalSpecs) / "Policies.json").read_text())
+
+
+def all_needs(seen: Seen, functions: dict[str, Function]) -> set[Need]:
+    return {
+        need
+        for name, function in functions.items()
+        for needs in needed_by(function, seen.needed.get(name, {})).values()
+        for need in needs
+    }
+
+
+def test_each_role_is_exactly_as_wide_as_the_calls_of_its_function(
+    embedded: EmbeddedAws, functions: dict[str, Function], reference: Any
+) -> None:
+    """One test, since the calls take a minute to make: several workers would each make all of them."""
+    seen = seen_in_all_flows(embedded)
+    assert sorted(seen.unreviewed) == []
+    assert set(seen.needed) == set(functions)
+    assert differences(seen.needed, functions) == []
+    an_action_less_in_any_role_is_missed(seen, functions)
+    a_resource_less_in_any_role_is_missed(seen, functions)
+    an_action_more_in_any_role_is_found(seen, functions)
+    the_reviewed_table_agrees_with_the_reference(seen, functions, reference)
+    the_table_shows_every_call_and_what_it_is_allowed_on(seen, functions)
+
+
+def an_action_less_in_any_role_is_missed(seen: Seen, functions: dict[str, Function]) -> None:
+    for name, function in functions.items():
+        for action in sorted({need.action for need in all_needs(seen, {name: function})}):
+            found = differences(seen.needed, {name: narrower(function, action=action)})
+            assert any(f"which needs {action}" in sentence for sentence in found), f"{action} of {name}"
+
+
+def a_resource_less_in_any_role_is_missed(seen: Seen, functions: dict[str, Function]) -> None:
+    for name, function in functions.items():
+        touched = {need.resource for need in all_needs(seen, {name: function}) if need.resource is not None}
+        for resource in sorted({resource for statement in granting(function) for resource in statement.resources}):
+            if any(matches(resource, each) for each in touched):
+                found = differences(seen.needed, {name: narrower(function, resource=resource)})
+                assert any("does not allow it" in sentence for sentence in found), f"{resource} of {name}"
+
+
+def an_action_more_in_any_role_is_found(seen: Seen, functions: dict[str, Function]) -> None:
+    for name, function in functions.items():
+        for position, statement in enumerate(function.statements):
+            if statement.allows:
+                wider = replace(statement, actions=(*statement.actions, "s3:GetObject"))
+                (sentence,) = differences(seen.needed, {name: with_statement(function, position, wider)})
+                assert sentence.startswith(f"{name} may s3:GetObject on ")
+                assert sentence.endswith("and no test saw it need that.")
+
+
+def granting(function: Function) -> list[Statement]:
+    return [statement for statement in function.statements if statement.allows]
+
+
+def narrower(function: Function, *, action: str = "", resource: str = "") -> Function:
+    statements = tuple(
+        replace(
+            statement,
+            actions=tuple(each for each in statement.actions if each != action),
+            resources=tuple(each for each in statement.resources if each != resource),
+        )
+        for statement in granting(function)
+    )
+    return replace(function, statements=statements)
+
+
+def with_statement(function: Function, position: int, statement: Statement) -> Function:
+    statements = list(function.statements)
+    statements[position] = statement
+    return replace(function, statements=tuple(statements))
+
+
+def test_nobody_can_change_or_remove_an_audit_entry(embedded: EmbeddedAws, functions: dict[str, Function]) -> None:
+    for table, harmless in (("AuditTable", ()), ("StateTable", ("UpdateItem",))):
+        arn = embedded.stack.resources[table].attributes["Arn"]
+        for function in functions.values():
+            for action in UNDOING:
+                if action not in harmless:
+                    assert not function.allows(Need(f"dynamodb:{action}", arn)), f"{function.name}: {action}"
+
+
+def test_nobody_can_change_the_audit_table_however_wide_a_runbooks_own_grant_is(
+    embedded: EmbeddedAws, functions: dict[str, Function]
+) -> None:
+    arn = embedded.stack.resources["AuditTable"].attributes["Arn"]
+    everything = Statement("Careless", True, tuple(f"dynamodb:{action}" for action in UNDOING), (EVERYTHING,))
+    for function in functions.values():
+        careless = replace(function, statements=(*function.statements, everything))
+        assert not any(careless.allows(Need(f"dynamodb:{action}", arn)) for action in UNDOING)
+
+
+def the_reviewed_table_agrees_with_the_reference(seen: Seen, functions: dict[str, Function], reference: Any) -> None:
+    for need in sorted(all_needs(seen, functions), key=str):
+        formats = formats_of(reference, need.action)
+        if need.action in DIFFERS or need.resource is None:
+            continue
+        if need.resource == EVERYTHING:
+            assert formats == [], f"{need.action} can be scoped"
+        else:
+            assert any(re.fullmatch(each, need.resource) for each in formats), need
+
+
+def test_what_is_said_to_be_unscopable_is(reference: Any) -> None:
+    scopable = {action for action in UNSCOPABLE if formats_of(reference, action)}
+    assert scopable <= set(DIFFERS)
+
+
+def formats_of(reference: Any, action: str) -> list[str]:
+    """The ARNs that the action can be scoped to, as patterns. Raises KeyError if IAM has no such action."""
+    service, _, name = action.partition(":")
+    kinds = reference[service]["Actions"][name.lower()].get("Resources", [])
+    known = reference[service]["Resources"]
+    arns = [arn for kind in kinds for arn in known[kind]["ARNFormats"]]
+    return [re.sub(r"\$\{\w+\}", "[^:]*", arn) for arn in arns]
+
+
+def the_table_shows_every_call_and_what_it_is_allowed_on(seen: Seen, functions: dict[str, Function]) -> None:
+    text, data = as_text(seen.needed, functions), as_data(seen.needed, functions)
+    assert set(data) == set(functions)
+    assert LACKING not in text
+    for name, called in seen.needed.items():
+        assert name in text
+        assert all(operation in text for operation in called)
