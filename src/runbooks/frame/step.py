@@ -23,7 +23,7 @@ from runbooks.model import Runbook, RunInput, canonical
 from runbooks.policy import Policy, parse_policy
 from runbooks.settings import Settings
 from runbooks.store.runs import Diagnosis, Ledger, Run, run_id_of
-from runbooks.store.tables import Tables, dynamodb
+from runbooks.store.tables import ConditionFailed, Tables, dynamodb
 
 LEASE = timedelta(minutes=5)
 """How long a lock outlives the last sign of its run; longer than any function may run."""
