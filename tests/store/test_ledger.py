@@ -222,3 +222,14 @@ def test_the_closing_entry_can_be_found_by_target_actor_outcome_and_day(ledger: 
             ExpressionAttributeValues={":value": {"S": value}},
         )["Items"]
         assert [item["event"]["S"] for item in found] == ["run.closed"], index
+
+
+def test_of_many_who_would_tell_the_end_of_a_run_one_does_and_the_next_when_it_has_died(ledger: Ledger) -> None:
+    ended, until = closed(ledger, begun(ledger)), NOW + timedelta(minutes=1)
+    with ThreadPoolExecutor(4) as threads:
+        claims = list(threads.map(lambda _: ledger.claim_notice(ended, now=NOW, until=until), range(4)))
+    assert claims.count(True) == 1
+    later = until + timedelta(seconds=1)
+    assert ledger.claim_notice(ended, now=later, until=later + timedelta(minutes=1))
+    ledger.mark_notified(ended)
+    assert not ledger.claim_notice(ended, now=later + timedelta(hours=1), until=later + timedelta(hours=2))

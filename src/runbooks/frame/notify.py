@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from aws_lambda_powertools import Metrics
 from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
+from runbooks import clock
 from runbooks.frame.step import Frame, logger
 from runbooks.model import Change, Irreversible, Plan
 from runbooks.store.runs import Approval, Run
 
 _SUBJECT_LENGTH = 100
+
+_TELLING = timedelta(minutes=1)
+"""How long whoever tells the end of a run may take; longer than a frame function runs."""
 
 
 def publish(frame: Frame, subject: str, message: str) -> None:
@@ -47,8 +53,13 @@ def ask(frame: Frame, run: Run, plan: Plan, approval: Approval, reason: str) -> 
 
 
 def tell_end(frame: Frame, run: Run) -> None:
-    """Publish how a closed run ended, once. What cannot be published now is published by the sweep."""
-    if run.notified:
+    """Publish how a closed run ended, once. What cannot be published now is published by the sweep.
+
+    Of several deliveries one publishes. One that dies between SNS's answer and the note of it tells a second time,
+    through the sweep: better twice than never.
+    """
+    now = clock.utc_now()
+    if run.notified or not frame.ledger.claim_notice(run, now=now, until=now + _TELLING):
         return
     ended = run.error_name or run.outcome
     try:

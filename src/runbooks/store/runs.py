@@ -234,6 +234,22 @@ class Ledger:
                 return changed
         raise LedgerUnavailable(f"{run.run_id}: {event} could not be appended, others kept writing to the run")
 
+    def claim_notice(self, run: Run, *, now: datetime, until: datetime) -> bool:
+        """Whether the caller is the one to publish the end of a closed run; nobody else is until the claim lapses."""
+        claim = update(
+            self._state,
+            run.key,
+            changes={"telling_until": clock.iso(until)},
+            condition="#status = :closed AND #notified = :no"
+            " AND (attribute_not_exists(#telling_until) OR #telling_until < :now)",
+            values={"closed": "closed", "no": False, "now": clock.iso(now)},
+        )
+        try:
+            self._tables.write([claim])
+        except (ConditionFailed, Conflict):
+            return False
+        return True
+
     def mark_notified(self, run: Run) -> Run:
         """Note that the end of a closed run has been published; it leaves the index of open runs."""
         changed = run.model_copy(update={"notified": True})
