@@ -43,6 +43,9 @@ test: $(READY) ## All tests, with the coverage of what deploys
 iam: $(READY) ## What each function may do, and which of its calls need it; JSON=1 for data
 	@$(BIN)/python -m workbench.iam $(if $(JSON),--json)
 
+bench: $(READY) ## What a run costs, into docs/benchmarks.md
+	$(BIN)/python -m workbench.bench
+
 lint: $(READY) ## Style, types, compiled machines and the template
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
