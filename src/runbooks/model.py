@@ -24,6 +24,8 @@ class Model(BaseModel):
 
 
 class Mode(StrEnum):
+    """Whether a run only shows what it would do, or does it."""
+
     PLAN = "plan"
     EXECUTE = "execute"
 
@@ -55,6 +57,8 @@ class Risk(StrEnum):
 
 
 class Severity(StrEnum):
+    """How much a finding matters to whoever is on call."""
+
     INFO = "info"
     WARNING = "warning"
     CRITICAL = "critical"
@@ -183,6 +187,8 @@ class Plan(Model):
 
 
 class Verdict(StrEnum):
+    """What a diagnosis comes to; the machine goes on by it."""
+
     HEALTHY = "healthy"
     REMEDIABLE = "remediable"
     HAND_OFF = "hand_off"
@@ -233,6 +239,7 @@ class Progress(Model):
 
 
 def settled(reason: str) -> Progress:
+    """The effect is there."""
     return Progress(state="settled", reason=reason)
 
 
@@ -242,6 +249,7 @@ def pending(reason: str, *, look_again_in: int) -> Progress:
 
 
 def failed(reason: str) -> Progress:
+    """The effect cannot come any more; the changes are undone."""
     return Progress(state="failed", reason=reason)
 
 

@@ -35,9 +35,9 @@ def page(runs: Sequence[Costs], append: float, floor: float, starts: Sequence[St
             "## A run",
             "",
             "The standard incident of each runbook on the embedded AWS, from StartExecution to the end of the",
-            f"execution: the median of {TIMES}. The functions are warm, nobody is asked for approval, and waits cost no",
-            "time. The bare script ([`workbench/bench/bare/`](../workbench/bench/bare)) does the same job with boto3",
-            "alone: no lock, no trail, no plan, no undo.",
+            f"execution: the median of {TIMES}. The functions are warm, nobody is asked for approval, and waits cost",
+            "no time. The bare script ([`workbench/bench/bare/`](../workbench/bench/bare)) does the same job with",
+            "boto3 alone: no lock, no trail, no plan, no undo.",
             "",
             *_table(
                 ["Runbook", "Run", "Bare script", f"Aim: {RUN_SECONDS:g} s", "State transitions"],

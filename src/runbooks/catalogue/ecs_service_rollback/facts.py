@@ -52,6 +52,8 @@ class ServiceDeployment(Model):
 
 
 class Service(Model):
+    """A service as ECS describes it; `desired` and `running` count tasks."""
+
     arn: str
     name: str
     status: str
