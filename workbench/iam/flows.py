@@ -7,18 +7,21 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from runbooks import catalogue, clock
+from runbooks.model import Undo
 from runbooks.store.runs import Run, run_id_of
 from workbench import scenario
 from workbench.embedded.calls import Call, Response
+from workbench.embedded.functions import Invocation
 from workbench.iam.actions import Need, Request, Unreviewed, needs_of
 from workbench.iam.template import Function, functions_of, keys_of, translation_of
-from workbench.incident import run_scenario, start_input
+from workbench.incident import Incident, run_scenario, start_input
 from workbench.ledger import ledger_of
+from workbench.scenario import Scenario
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
@@ -72,16 +75,26 @@ def watched(aws: EmbeddedAws) -> Iterator[Seen]:
 
 
 def seen_in_all_flows(aws: EmbeddedAws, tell: Callable[[str], None] = lambda _: None) -> Seen:
-    """Runs every scenario of every runbook, and what no scenario has. `tell` is told what comes next.
+    """Runs every scenario of every runbook, and what none has: undos that no run came to, and ends of runs.
+
+    `tell` is told what comes next.
 
     Takes two or three seconds a scenario.
     """
     with watched(aws) as seen:
         for runbook in catalogue.names():
+            ways_back: dict[str, Scenario] = {}
             for each in scenario.of(runbook).values():
                 aws.reset()
                 tell(f"{runbook}: {each.title}")
-                run_scenario(aws, runbook, each)
+                ended = run_scenario(aws, runbook, each)
+                if ended.status == "SUCCEEDED":
+                    ways_back |= dict.fromkeys(_undos(ended), each)
+            for operation, each in ways_back.items():
+                if operation not in seen.needed[f"{aws.stack_name}-{runbook}-act"]:
+                    aws.reset()
+                    tell(f"{runbook}: {each.title}; it cannot be verified, so {operation} takes it back")
+                    run_scenario(aws, runbook, _not_verified(runbook, each))
             aws.reset()
             tell(f"{runbook}: An execution is gone, and the sweep finds its run")
             _lost(aws, runbook)
@@ -92,6 +105,30 @@ def seen_in_all_flows(aws: EmbeddedAws, tell: Callable[[str], None] = lambda _: 
         _tamper(aws)
     aws.reset()
     return seen
+
+
+def _undos(ended: Incident) -> set[str]:
+    """The operations that would have taken back what the run changed."""
+    plan = ended.diagnosis.plan if ended.diagnosis else None
+    applied = {change.number for change in ended.changes}
+    changes = enumerate(plan.changes if plan else (), 1)
+    return {change.undo.operation for number, change in changes if number in applied and isinstance(change.undo, Undo)}
+
+
+def _not_verified(runbook: str, incident: Scenario) -> Scenario:
+    """The same incident, in which the verification fails after the changes have settled."""
+
+    def verify(event: Any, invoke: Callable[[], Invocation]) -> Invocation:
+        if event["step"] != "verify":
+            return invoke()
+        report = {"errorType": "NotVerified", "errorMessage": "it is not verified, whatever it is"}
+        return Invocation("not-verified", json.dumps(report), failed=True)
+
+    def arrange(aws: EmbeddedAws) -> None:
+        incident.arrange(aws)
+        aws.faults.around(f"{aws.stack_name}-{runbook}-diagnose", verify)
+
+    return replace(incident, arrange=arrange)
 
 
 def _lost(aws: EmbeddedAws, runbook: str) -> None:
