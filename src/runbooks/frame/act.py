@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from runbooks import clock
-from runbooks.errors import ApprovalDenied, PlanStale, RemediationFailed
+from runbooks.errors import ApprovalDenied, ChangeUnsettled, PlanStale, RemediationFailed
 from runbooks.frame.changes import apply_change, undo_change
 from runbooks.frame.outcome import reported_error
 from runbooks.frame.reading import fingerprints, gather, reads
@@ -40,6 +40,7 @@ def apply(step: Step) -> dict[str, Any]:
     Raises:
         PlanStale: the world moved since the plan was made; nothing of this phase was applied.
         ChangeFreeze: a freeze window or the kill switch came in between.
+        ChangeUnsettled: another delivery of this step is at it.
     """
     run = step.open_run()
     runbook, phase = step.runbook, step.runbook.phase(step.event.phase)
@@ -52,6 +53,8 @@ def apply(step: Step) -> dict[str, Any]:
     if not step.ledger.changes(run.run_id).keys() & set(numbers):
         now_fingerprint = fingerprints(runbook, gather(step, run, aws, given))[phase.name]
         stale = now_fingerprint != step.diagnosis().fingerprints[phase.name]
+        if stale and step.ledger.changes(run.run_id).keys() & set(numbers):
+            raise ChangeUnsettled(f"another delivery of this step has begun {phase.name!r}; it may be what moved")
         detail = {"phase": phase.name, "stale": stale, "reads": reads(aws)}
         run = step.record(run, "phase.stale" if stale else "phase.started", detail)
         if stale:
