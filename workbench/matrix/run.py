@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections import Counter
@@ -374,23 +373,3 @@ class _Newcomer:
     def _put(self, target: str, holding: dict[str, str]) -> None:
         item = {"pk": f"LOCK#{target}", "sk": "LOCK", "token": self.held[target], **holding}
         self.aws.client("dynamodb").put_item(TableName=self.aws.outputs["StateTableName"], Item=packed(item))
-
-
-def shown(result: Result) -> dict[str, Any]:
-    """A result as docs/failure-matrix.json has it."""
-    return {**described(result.cell), "what": result.what, "ended": result.ended, "rerun": result.rerun} | {
-        "passed": not result.problems,
-        "problems": result.problems,
-    }
-
-
-def described(cell: Cell) -> dict[str, Any]:
-    """What identifies a cell in docs/failure-matrix.json."""
-    why = {"applies": not cell.why_not} | ({"why_not": cell.why_not} if cell.why_not else {})
-    return {"runbook": cell.runbook, "state": cell.step.state, "failure": cell.failure.value, **why}
-
-
-def parsed(text: str) -> list[dict[str, Any]]:
-    """The cells of a written matrix."""
-    cells: list[dict[str, Any]] = json.loads(text)["cells"]
-    return cells
