@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,33 @@ STARTED = "START RequestId: 7d6f1a54-3c1e-4b39-8b0e-0d6f6c1a2b3c Version: $LATES
 REPORTED = "REPORT RequestId: 7d6f1a54-3c1e-4b39-8b0e-0d6f6c1a2b3c\tDuration: 5312.10 ms\tBilled Duration: 5313 ms"
 
 
+def extracted_by_a_machine(aws: EmbeddedAws) -> str:
+    """The extraction's state machine, of which no execution runs; its ARN."""
+    watermarks(aws)
+    extract = {"Type": "Wait", "Seconds": 600, "End": True}
+    made = aws.client("stepfunctions").create_state_machine(
+        name=FUNCTION,
+        definition=json.dumps({"StartAt": "Extract", "States": {"Extract": extract}}),
+        roleArn=f"arn:aws:iam::{aws.account_id}:role/extraction",
+    )
+    return str(made["stateMachineArn"])
+
+
+def machine_is_idle(aws: EmbeddedAws) -> None:
+    extracted_by_a_machine(aws)
+
+
+def machine_extracts(aws: EmbeddedAws) -> None:
+    """An execution of the extraction is under way."""
+    machine = extracted_by_a_machine(aws)
+    aws.clock.hold()
+    aws.client("stepfunctions").start_execution(stateMachineArn=machine, name="nightly", input="{}")
+
+
+def let_it_end(aws: EmbeddedAws, _execution: str) -> None:
+    aws.clock.release()
+
+
 def denied(aws: EmbeddedAws) -> None:
     watermarks(aws)
     aws.faults.fail(
@@ -193,6 +221,13 @@ SCENARIOS = (
     ),
     replace(
         STANDARD,
+        name="machine-is-idle",
+        title="A state machine extracts, and none of its executions runs",
+        event="machine-is-idle",
+        arrange=machine_is_idle,
+    ),
+    replace(
+        STANDARD,
         name="moved-on",
         title="An extraction moves the watermark on after the reset",
         world_after=holding("2026-11-14T00:00:00Z"),
@@ -216,6 +251,14 @@ SCENARIOS = (
         event="while-extracting",
         arrange=extraction(STARTED),
     ),
+    unchanged(
+        "machine-extracts",
+        "An execution of the extraction is running",
+        "Refused",
+        event="machine-is-idle",
+        arrange=machine_extracts,
+        on_state={"Record failure": let_it_end},
+    ),
     unchanged("table-missing", "Nothing ever created the table", "HandOff", arrange=nothing),
     unchanged("wrong-key", "The key is the guide's and not the table's", "Refused", event="wrong-key"),
     unchanged("in-the-future", "The new value lies in the future", "Refused", event="in-the-future"),
@@ -232,6 +275,14 @@ SCENARIOS = (
         "cannot-be-verified",
         "What was set cannot be verified: undone",
         "RemediationFailed",
+        changes=1,
+        on_state={"Verify": verification_is_denied},
+    ),
+    unchanged(
+        "made-and-not-verified",
+        "The item that was made cannot be verified: it is removed again",
+        "RemediationFailed",
+        event="not-found",
         changes=1,
         on_state={"Verify": verification_is_denied},
     ),
