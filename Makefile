@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test iam bench lint build format lock clean
+.PHONY: help demo test iam matrix bench lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -42,6 +42,9 @@ test: $(READY) ## All tests, with the coverage of what deploys
 
 iam: $(READY) ## What each function may do, and which of its calls need it; JSON=1 for data
 	@$(BIN)/python -m workbench.iam $(if $(JSON),--json)
+
+matrix: $(READY) ## Every failure in every step of every runbook, into docs/failure-matrix.md; ten minutes
+	$(BIN)/python -m workbench.matrix --workers $(WORKERS)
 
 bench: $(READY) ## What a run costs, into docs/benchmarks.md
 	$(BIN)/python -m workbench.bench
