@@ -265,6 +265,9 @@ class Phase(BaseModel):
         description="facts -> what must still be true when this phase starts, else PlanStale"
     )
     within: timedelta = Field(description="the deadline of the wait")
+    recheck: Callable[[Any, Any, datetime], Any] | None = Field(
+        None, description="gathers only what `rests_on` needs of the resolved input, where that is less than all facts"
+    )
     watch: Callable[[Any, Any, datetime], Any] | None = Field(
         None, description="gathers only what `settled` needs, where that is less than all facts: looks are many"
     )

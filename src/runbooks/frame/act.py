@@ -8,7 +8,7 @@ from runbooks import clock
 from runbooks.errors import ApprovalDenied, ChangeUnsettled, PlanStale, RemediationFailed
 from runbooks.frame.changes import apply_change, undo_change
 from runbooks.frame.outcome import reported_error
-from runbooks.frame.reading import fingerprints, gather, reads
+from runbooks.frame.reading import fingerprint, gather, reads
 from runbooks.frame.step import Step, given_of, step_handler
 from runbooks.model import Plan
 from runbooks.policy import change_forbidden
@@ -51,7 +51,7 @@ def apply(step: Step) -> dict[str, Any]:
     aws = step.target(given)
     numbers = [number for number, _ in plan.of_phase(phase.name)]
     if not step.ledger.changes(run.run_id).keys() & set(numbers):
-        now_fingerprint = fingerprints(runbook, gather(step, run, aws, given))[phase.name]
+        now_fingerprint = fingerprint(phase, gather(step, run, aws, given, only=phase.recheck))
         stale = now_fingerprint != step.diagnosis().fingerprints[phase.name]
         if stale and step.ledger.changes(run.run_id).keys() & set(numbers):
             raise ChangeUnsettled(f"another delivery of this step has begun {phase.name!r}; it may be what moved")

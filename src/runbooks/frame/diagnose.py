@@ -9,7 +9,7 @@ from runbooks import clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import DeadlineExceeded, NotVerified, PhaseFailed, PlanUnsafe
 from runbooks.frame.changes import proves
-from runbooks.frame.reading import fingerprints, gather, reads
+from runbooks.frame.reading import fingerprint, gather, reads
 from runbooks.frame.step import LEASE, Step, given_of, step_handler
 from runbooks.model import Decision, Plan, Runbook, RunInput, Verdict
 from runbooks.store.runs import ChangeStatus, Diagnosis, Run
@@ -63,7 +63,7 @@ def _diagnose(step: Step, run: Run) -> Run:
         facts=redact(facts.model_dump(mode="json")),
         decision=decision,
         plan=plan,
-        fingerprints=fingerprints(runbook, facts),
+        fingerprints={phase.name: fingerprint(phase, facts) for phase in runbook.phases},
     )
     return step.record(
         run,
@@ -111,7 +111,7 @@ def look(step: Step) -> dict[str, Any]:
     phase = step.runbook.phase(step.event.phase)
     given = _resolved(step)
     aws = step.target(given)
-    progress = phase.settled(given, gather(step, run, aws, given, watching=phase))
+    progress = phase.settled(given, gather(step, run, aws, given, only=phase.watch))
     detail = {"progress": progress.state, "reason": progress.reason, "reads": reads(aws)}
     wait = progress.look_again_in if progress.state == "pending" else 0
     run = _keeping_the_lock(step, run, wait, "phase.looked", detail, progress=progress.reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from pydantic import JsonValue
@@ -10,16 +12,18 @@ from runbooks.aws.failures import translated
 from runbooks.aws.session import AwsSession
 from runbooks.errors import RunbookError
 from runbooks.frame.step import Step
-from runbooks.model import Model, Phase, Runbook, RunInput, digest
+from runbooks.model import Model, Phase, RunInput, digest
 from runbooks.store.runs import Run
 
+Gather = Callable[[Any, AwsSession, datetime], Any]
 
-def gather(step: Step, run: Run, aws: AwsSession, given: RunInput, *, watching: Phase | None = None) -> Any:
-    """The runbook's facts, or as many as the phase's question needs.
+
+def gather(step: Step, run: Run, aws: AwsSession, given: RunInput, *, only: Gather | None = None) -> Any:
+    """The runbook's facts, or those that a phase's own reading gathers.
 
     When a read fails, the reads up to it are recorded before the error goes on.
     """
-    read = (watching and watching.watch) or step.runbook.gather
+    read = only or step.runbook.gather
     try:
         with translated():
             return read(given, aws, step.now)
@@ -34,6 +38,6 @@ def reads(aws: AwsSession) -> list[JsonValue]:
     return [call.model_dump(mode="json", exclude_none=True) for call in aws.take_calls()]
 
 
-def fingerprints(runbook: Runbook, facts: Model) -> dict[str, str]:
-    """By phase, the hash of what must still be true when it starts."""
-    return {phase.name: digest(phase.rests_on(facts)) for phase in runbook.phases}
+def fingerprint(phase: Phase, facts: Model) -> str:
+    """The hash of what must still be true when the phase starts."""
+    return digest(phase.rests_on(facts))

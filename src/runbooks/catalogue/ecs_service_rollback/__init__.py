@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from runbooks.arn import arn
 from runbooks.catalogue.ecs_service_rollback.decide import PHASE, decide, service_is_steady, what_the_rollback_rests_on
-from runbooks.catalogue.ecs_service_rollback.facts import Facts, gather, watch
+from runbooks.catalogue.ecs_service_rollback.facts import Facts, gather, recheck, watch
 from runbooks.catalogue.ecs_service_rollback.input import Input
 from runbooks.model import Phase, Risk, Runbook
 
@@ -30,6 +30,7 @@ RUNBOOK = Runbook(
             settled=service_is_steady,
             rests_on=what_the_rollback_rests_on,
             within=timedelta(minutes=20),
+            recheck=recheck,
             watch=watch,
         ),
     ),

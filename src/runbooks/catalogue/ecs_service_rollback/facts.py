@@ -114,6 +114,15 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     )
 
 
+def recheck(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read the service and the revision that the plan goes back to.
+
+    Calls: ecs DescribeServices, DescribeTaskDefinition; ecr DescribeImages.
+    """
+    service, back_to = _read_service(given, aws), given.task_definition
+    return Facts(service=service, candidate=_revision(aws, back_to, "") if service and back_to else None)
+
+
 def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Read the service and nothing else: whether it is steady needs no more. Calls: ecs DescribeServices."""
     return Facts(service=_read_service(given, aws))

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from runbooks.arn import arn
 from runbooks.catalogue.watermark_reset.decide import PHASE, decide, watermark_is_set, what_the_reset_rests_on
-from runbooks.catalogue.watermark_reset.facts import Facts, gather
+from runbooks.catalogue.watermark_reset.facts import Facts, gather, recheck, watch
 from runbooks.catalogue.watermark_reset.input import Input
 from runbooks.model import Phase, Risk, Runbook
 
@@ -30,6 +30,8 @@ RUNBOOK = Runbook(
             settled=watermark_is_set,
             rests_on=what_the_reset_rests_on,
             within=timedelta(minutes=2),
+            recheck=recheck,
+            watch=watch,
         ),
     ),
 )

@@ -83,7 +83,7 @@ def _decide(given: Input, facts: Facts, table: Table, wanted: datetime | int) ->
     return remediable(
         f"The watermark of {_item(given)} is {held}; set it to {given.value}.",
         _change(given, facts.watermark, table),
-        resolved={"replaces": held},
+        resolved={"replaces": held, "key_types": dict(table.key_types)},
     ).seeing(findings(given, facts.watermark, current, wanted))
 
 
@@ -137,7 +137,7 @@ def _change(given: Input, watermark: Watermark | None, table: Table) -> Change:
     """One conditional update of one attribute; every other attribute of the item stays."""
     kind = "N" if watermark is not None and watermark.type == "N" else "S"
     held = watermark.value if watermark else None
-    item: dict[str, JsonValue] = {"TableName": given.table, "Key": typed_key(given, table)}
+    item: dict[str, JsonValue] = {"TableName": given.table, "Key": typed_key(given, table.key_types)}
     names: dict[str, JsonValue] = {"#watermark": given.attribute}
     new: JsonValue = {kind: given.value}
     consistent: dict[str, JsonValue] = item | {"ConsistentRead": True}
@@ -194,7 +194,7 @@ def watermark_is_set(given: Input, facts: Facts) -> Progress:
 
 def what_the_reset_rests_on(facts: Facts) -> JsonValue:
     """The reset is right as long as the watermark is the one that was diagnosed and nothing extracts."""
-    return facts.model_dump(mode="json")
+    return facts.model_dump(mode="json", exclude={"table"})
 
 
 def _create_table(given: Input) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,18 +51,29 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     table = _table(given, aws)
     if table is None:
         return Facts(table=None)
-    readable = table.status == "ACTIVE" and table.key_types.keys() == given.key.keys()
-    readable = readable and "B" not in table.key_types.values()
+    types = table.key_types
+    readable = table.status == "ACTIVE" and types.keys() == given.key.keys() and "B" not in types.values()
     return Facts(
         table=table,
-        watermark=_watermark(given, table, aws) if readable else None,
+        watermark=_watermark(given, types, aws) if readable else None,
         running=(*_executions(given, aws), *_invocations(given, aws, now)),
     )
 
 
-def typed_key(given: Input, table: Table) -> dict[str, JsonValue]:
+def recheck(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read again what can move: the watermark, and whether an extraction runs. As `gather`, but for DescribeTable."""
+    running = (*_executions(given, aws), *_invocations(given, aws, now))
+    return Facts(table=None, watermark=_watermark(given, given.key_types or {}, aws), running=running)
+
+
+def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read the watermark and nothing else. Calls: dynamodb GetItem."""
+    return Facts(table=None, watermark=_watermark(given, given.key_types or {}, aws))
+
+
+def typed_key(given: Input, types: Mapping[str, str]) -> dict[str, JsonValue]:
     """The key as DynamoDB takes it, typed by the table's own key schema."""
-    return {name: {table.key_types[name]: value} for name, value in given.key.items()}
+    return {name: {types[name]: value} for name, value in given.key.items()}
 
 
 def _table(given: Input, aws: AwsSession) -> Table | None:
@@ -80,8 +91,8 @@ def _table(given: Input, aws: AwsSession) -> Table | None:
     )
 
 
-def _watermark(given: Input, table: Table, aws: AwsSession) -> Watermark | None:
-    answer = aws.client("dynamodb").get_item(TableName=given.table, Key=typed_key(given, table), ConsistentRead=True)
+def _watermark(given: Input, types: Mapping[str, str], aws: AwsSession) -> Watermark | None:
+    answer = aws.client("dynamodb").get_item(TableName=given.table, Key=typed_key(given, types), ConsistentRead=True)
     if "Item" not in answer:
         return None
     held: dict[str, Any] = answer["Item"].get(given.attribute, {})

@@ -34,6 +34,9 @@ class Input(RunInput):
     extraction_machine: MachineArn | None = Field(
         None, description="ARN of the state machine that extracts, if one does"
     )
+    key_types: dict[Attribute, Literal["S", "N"]] | None = Field(
+        None, description="the types of the key's attributes; the diagnosis fills in the table's own"
+    )
     replaces: Value | None = Field(
         None, description="the value that must be there now, or absent; the diagnosis fills in what it found"
     )
