@@ -29,6 +29,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 def copy(target: Path) -> Path:
     """The repository without what is installed or built."""
     junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    target.mkdir(exist_ok=True)
     for part in PARTS:
         shutil.copytree(ROOT / part, target / part, ignore=junk)
     for path in ROOT.iterdir():
@@ -164,14 +165,16 @@ def test_a_runbook_is_not_written_over(run: Run) -> None:
 @pytest.mark.parametrize("service", sorted(scaffold.EXAMPLES))
 @pytest.mark.parametrize("name", ["a", "a" * LONGEST_NAME, "zz9-" + "z" * (LONGEST_NAME - 4)])
 def test_the_code_is_in_the_one_style_whatever_the_name(name: str, service: str, tmp_path: Path) -> None:
-    shutil.copy(ROOT / "pyproject.toml", tmp_path)
-    for path, text in planned(ROOT, name, "T" * LONGEST_TITLE, service).created.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text, encoding="utf-8")
+    root = copy(tmp_path / "repository")
+    created = planned(root, name, "T" * LONGEST_TITLE, service).created
+    for path, text in created.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text, encoding="utf-8")
+    code = [str(path) for path in created if path.suffix == ".py"]
     for words in (["check"], ["format", "--check"]):
         done = subprocess.run(
-            [sys.executable, "-m", "ruff", *words, "--no-cache"],
-            cwd=tmp_path,
+            [sys.executable, "-m", "ruff", *words, "--no-cache", *code],
+            cwd=root,
             capture_output=True,
             text=True,
             check=False,
