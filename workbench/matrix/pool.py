@@ -26,9 +26,9 @@ def run_batch(cells: list[Cell]) -> list[Result]:
         multiprocessing.util.Finalize(None, _aws[0].close, exitpriority=10)
     results = []
     for cell in cells:
-        if cell.runbook not in _benches:
-            _benches[cell.runbook] = Bench(_aws[0], cell.runbook)
         try:
+            if cell.runbook not in _benches:
+                _benches[cell.runbook] = Bench(_aws[0], cell.runbook)
             results.append(_benches[cell.runbook].run(cell))
         except Exception as problem:  # noqa: BLE001 - one cell that cannot be run does not keep the others waiting
             sentence = f"The cell could not be run: {type(problem).__name__}: {problem}"
