@@ -99,6 +99,16 @@ def does_not_become_steady_any_more(aws: EmbeddedAws) -> None:
     ecs.script(aws, f"{SERVICE}:2", steady_after=None)
 
 
+def verification_is_denied(aws: EmbeddedAws, _execution: str) -> None:
+    """Somebody takes the reading role's permission away while the run is under way."""
+    aws.faults.fail(
+        "ecs:DescribeServices",
+        code="AccessDeniedException",
+        message="You are not authorized to perform ecs:DescribeServices",
+        only_from=f"-{RUNBOOK}-diagnose",
+    )
+
+
 def owned_by(controller: str) -> Callable[[EmbeddedAws], None]:
     """A service that ECS does not deploy itself."""
 
@@ -304,6 +314,14 @@ SCENARIOS = (
         "RemediationFailed",
         arrange=does_not_become_steady_any_more,
         changes=1,
+    ),
+    failing(
+        "cannot-be-verified",
+        "ECS has rolled back, and that cannot be verified: undone",
+        "RemediationFailed",
+        arrange=under_way,
+        changes=1,
+        on_state={"Verify": verification_is_denied},
     ),
     failing("aws-denies", "AWS denies the change", "AccessDenied", arrange=denied),
     failing(
