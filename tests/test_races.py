@@ -20,6 +20,8 @@ from workbench.ledger import ledger_of
 from workbench.scenarios.ecs_service_rollback import BREAKER, CLUSTER, SERVICE, revision
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from workbench.embedded import EmbeddedAws
 
 RUNBOOK = "ecs-service-rollback"
@@ -43,9 +45,9 @@ def start(aws: EmbeddedAws, service: str, name: str) -> tuple[str, str]:
     return answer["executionArn"], run_id_of(RUNBOOK, answer["executionArn"], answer["startDate"].astimezone(UTC))
 
 
-def wait_until(ready: object, what: str) -> None:
+def wait_until(ready: Callable[[], bool], what: str) -> None:
     give_up = time.monotonic() + PATIENCE
-    while not ready():  # type: ignore[operator]
+    while not ready():
         assert time.monotonic() < give_up, f"{what} did not happen"
         time.sleep(0.02)
 

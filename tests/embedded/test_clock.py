@@ -59,7 +59,7 @@ def test_concurrent_waits_do_not_add_up_and_end_in_the_order_of_their_deadlines(
         clock.sleep(hours * HOUR, never)
         order.append(hours)
 
-    threads = [in_background(lambda hours=hours: wait(hours)) for hours in (3, 1, 2)]  # type: ignore[misc]
+    threads = [in_background(lambda hours=hours: wait(hours)) for hours in (3, 1, 2)]
     waiting(clock, 3)
     clock.release()
     for thread in threads:

@@ -207,7 +207,7 @@ def test_a_bad_title_is_refused_with_a_sentence(title: str) -> None:
 )
 def test_what_does_not_fit_is_refused_with_a_sentence(arguments: dict[str, object], says: str) -> None:
     with pytest.raises(Unfit, match=re.escape(says)):
-        planned(**{"root": ROOT, **arguments})  # type: ignore[arg-type]
+        planned(**{"root": ROOT, **arguments})
 
 
 def test_a_dry_run_lists_everything_and_writes_nothing(run: Run, repository: Path) -> None:

@@ -29,7 +29,7 @@ def plan(*changes: Change, **more: Any) -> Plan:
 
 
 def test_a_run_plans_unless_it_is_told_to_execute() -> None:
-    assert RunInput(reason="why", requested_by="alice").mode is Mode.PLAN  # type: ignore[call-arg]
+    assert RunInput(reason="why", requested_by="alice").mode is Mode.PLAN
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_aws_failures_are_told_apart(code: str, status: int, expected: type[AnyR
 
     answer = {"Error": {"Code": code, "Message": "m"}, "ResponseMetadata": {"HTTPStatusCode": status}}
     with pytest.raises(expected, match="UpdateService"), translated():
-        raise ClientError(answer, "UpdateService")  # type: ignore[arg-type]
+        raise ClientError(answer, "UpdateService")
 
 
 def test_no_answer_leaves_the_effect_unknown() -> None:
