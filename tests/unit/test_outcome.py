@@ -48,6 +48,16 @@ def test_an_undo_that_failed_names_what_is_left() -> None:
     assert "change 1" not in cause
 
 
+def test_a_target_that_was_verified_healthy_is_not_called_left_over_when_only_the_ending_failed() -> None:
+    lost = ("LedgerUnavailable", "the audit table does not answer")
+    verified = RUN.model_copy(update={"verified": True})
+    ended, cause = ending(verified, None, ledger(ChangeStatus.DONE), lost)
+    assert ended == "LedgerUnavailable"
+    assert "verified healthy" in cause
+    assert ending(verified, None, ledger(ChangeStatus.DONE, ChangeStatus.UNDOING), lost)[0] == "UndoFailed"
+    assert ending(verified, None, ledger(ChangeStatus.UNDONE), lost)[0] == "RemediationFailed"
+
+
 @pytest.mark.parametrize(
     ("document", "expected"),
     [

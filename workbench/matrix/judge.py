@@ -110,6 +110,8 @@ def _accounted(outcome: Outcome) -> list[str]:
     as_it_was = [outcome.world_before] if outcome.world_moved is None else [outcome.world_moved]
     if first.status == "SUCCEEDED" or run is None or outcome.world_after in as_it_was:
         return []
+    if run.verified and outcome.world_after == outcome.world_remedied and "verified healthy" in (run.error_cause or ""):
+        return []
     found = []
     if run.error_name not in LEAVING:
         found.append(f"The run ended {run.error_name}, and the target is left as {outcome.world_after!r}.")

@@ -39,6 +39,8 @@ def ending(
     name, cause = error or _by_verdict(run, diagnosis)
     sentence = f"{name}: {cause.rstrip('.')}"
     left = [record for record in records.values() if record.may_have_happened]
+    if run.verified and left and all(record.status is ChangeStatus.DONE for record in left):
+        return name, f"{sentence}. The target was verified healthy before that, and every change stands"
     if left:
         named = "; ".join(describe(record, diagnosis.plan if diagnosis else None) for record in left)
         return "UndoFailed", f"{sentence}. Left at the target, for a human: {named}"
