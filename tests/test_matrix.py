@@ -1,8 +1,8 @@
 """The failure matrix: a covering part of its cells is run here, and all of them by `make matrix`.
 
-A cell is one failure in one Task state of one runbook and takes two runs. Run here is one cell of each state, and three
-of a state that changes the target, with the failures taking turns so that every failure comes up. What `make matrix` has
-written must be of exactly the cells that there are, and all of them must have passed.
+A cell is one failure in one Task state of one runbook and takes two runs. Run here is one cell of each state, and
+three of a state that changes the target, with the failures taking turns so that every failure comes up. What
+`make matrix` has written must be of exactly the cells that there are, and all of them must have passed.
 """
 
 from __future__ import annotations
