@@ -20,7 +20,7 @@ TIMES = 100
 
 def ratio(aws: EmbeddedAws) -> float:
     """Median time of `Ledger.record` by the median time of a PutItem, taken in turns."""
-    aws.reset(keep_warm=True)
+    aws.reset()
     client = aws.client("dynamodb")
     ledger, now = ledger_of(aws.outputs, client), datetime.now(UTC)
     run = Run(

@@ -62,7 +62,7 @@ def measured(aws: EmbeddedAws, runbook: str) -> Costs:
     """Runs the runbook's standard incident: once to warm up, then to measure, then to count. Raises NotMeasured."""
     _run(aws, runbook)
     seconds = statistics.median(_run(aws, runbook)[0] for _ in range(TIMES))
-    aws.reset(keep_warm=True)
+    aws.reset()
     written = _watched(aws)
     _, execution, trail = _run(aws, runbook, reset=False)
     events = _history(aws, execution)
@@ -79,7 +79,7 @@ def measured(aws: EmbeddedAws, runbook: str) -> Costs:
 
 def _run(aws: EmbeddedAws, runbook: str, *, reset: bool = True) -> tuple[float, str, list[Entry]]:
     if reset:
-        aws.reset(keep_warm=True)
+        aws.reset()
     aws.policy(NO_APPROVAL)
     incident = _standard(runbook)
     incident.arrange(aws)
@@ -145,7 +145,7 @@ def _bare(aws: EmbeddedAws, runbook: str) -> Bare | None:
     given = json.loads(start_input(runbook, incident.event))
     times, calls = [], 0
     for _ in range(TIMES):
-        aws.reset(keep_warm=True)
+        aws.reset()
         incident.arrange(aws)
         before, began = len(aws.calls), time.monotonic()
         script.main(aws.client, lambda seconds: aws.clock.advance(timedelta(seconds=seconds)), given)

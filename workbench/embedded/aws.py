@@ -138,16 +138,15 @@ class EmbeddedAws:
             os.environ["MOTO_PORT"] = self._port
         _one_at_a_time.release()
 
-    def reset(self, *, keep_warm: bool = False) -> None:
+    def reset(self, *, cold: bool = False) -> None:
         """Forgets everything but the deployed stack: items, messages, other resources, executions, faults, time.
 
-        `keep_warm`: the functions' processes stay, with whatever they keep between invocations.
+        The functions' processes that are idle stay, with whatever they keep between invocations, unless `cold`.
         """
         self.faults.clear()
         self.clock.release()
         self._courier.abandon()
-        if not keep_warm:
-            self._functions.retire()
+        self._functions.retire(idle_too=cold)
         self._states.reset()
         self._courier.abandon()
         self.settle()

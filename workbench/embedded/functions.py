@@ -127,10 +127,12 @@ class _Pool:
         if not (alive and ours):
             worker.channel.close()
 
-    def retire(self) -> None:
-        """Lets the idle workers end, and kills the busy ones."""
+    def retire(self, *, idle_too: bool = True) -> None:
+        """Kills the busy workers, and lets the idle ones end."""
         with self._free:
-            idle, self._idle = self._idle, []
+            idle: list[_Worker] = []
+            if idle_too:
+                idle, self._idle = self._idle, []
             # Not busy any more: one that has answered at this moment must not be taken for an idle one.
             busy, self.busy = self.busy, []
             for worker in busy:
@@ -268,10 +270,10 @@ class Functions:
         path = self._log(spec)
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def retire(self) -> None:
-        """Ends the warm workers, and kills the busy ones. Imported handlers stay, so the next invocation is fast."""
+    def retire(self, *, idle_too: bool = True) -> None:
+        """Kills the busy workers, and ends the idle ones. Imported handlers stay, so that a new one starts fast."""
         for pool in self._pools.values():
-            pool.retire()
+            pool.retire(idle_too=idle_too)
 
     def reset(self) -> None:
         """Forgets logs and counts from one again."""

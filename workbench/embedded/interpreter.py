@@ -68,6 +68,7 @@ def put_on_clock(patches: Patches, clock: VirtualClock, endpoint_url: str) -> No
     patches.replace(ExecutionState, "_evaluate_with_timeout", _evaluate_on(clock))
     patches.replace(Program, "eval", _run_on(clock))
     patches.replace(EventManager, "_get_current_timestamp", staticmethod(clock.now))
+    patches.replace(EventManager, "add_event", _nothing_after_the_end(EventManager.add_event))
     now = SimpleNamespace(now=lambda tz: clock.now())
     patches.replace(state_module, "datetime", SimpleNamespace(datetime=now, timezone=SimpleNamespace(utc=None)))
     for name in ("set_ended", "set_error", "set_timed_out", "set_stop"):
@@ -215,6 +216,22 @@ def _run_on(clock: VirtualClock) -> Any:
             ended.wait(UNWIND_SECONDS)
 
     return run
+
+
+_LAST_EVENTS = frozenset({"ExecutionAborted", "ExecutionFailed", "ExecutionSucceeded", "ExecutionTimedOut"})
+
+
+def _nothing_after_the_end(original: Any) -> Any:
+    def add_event(self: Any, context: Any, event_type: Any, *args: Any, **kwargs: Any) -> int:
+        """A task that still runs when its execution is stopped has no place in the history any more."""
+        history = self._history_event_list
+        if history and history[-1]["type"] in _LAST_EVENTS:
+            last: int = history[-1]["id"]
+            return last
+        added: int = original(self, context, event_type, *args, **kwargs)
+        return added
+
+    return functools.wraps(original)(add_event)
 
 
 def _ending(original: Any) -> Any:
