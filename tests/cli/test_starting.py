@@ -23,7 +23,7 @@ def start(runbook, document, *more):
     ("document", "complaint"),
     [
         ("{", "standard input is not JSON: "),
-        ('{\n  "mode": "plan",\n}', "at line 3, column 1."),
+        ('{\n  "mode": plan\n}', "standard input is not JSON: Expecting value at line 2, column 11."),
         ("", "standard input is not JSON: Expecting value at line 1, column 1."),
         ('{"reason": NaN}', "standard input is not JSON: NaN is no JSON value."),
         (b"\xff\xfe{}", "standard input is not UTF-8 text: byte 0 cannot be read."),
