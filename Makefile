@@ -38,7 +38,7 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
 test: $(READY) ## All tests, with the coverage of what deploys
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
 iam: $(READY) ## What each function may do, and which of its calls need it; JSON=1 for data
 	@$(BIN)/python -m workbench.iam $(if $(JSON),--json)

@@ -8,6 +8,13 @@ import pytest
 
 from workbench.embedded import EmbeddedAws
 
+LONGEST = ("test_privilege.py", "test_races.py", "test_new.py", "test_commands.py")
+"""Modules with tests of a minute; they start first, so that no worker is left alone with one in the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[EmbeddedAws]:
