@@ -16,7 +16,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test iam matrix bench lint build format lock clean
+.PHONY: help demo test fuzz iam matrix bench lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -40,10 +40,13 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 test: $(READY) ## All tests, with the coverage of what deploys
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=95
 
+fuzz: $(READY) ## 3,600 requests to the API, made from its OpenAPI document
+	FUZZ_REQUESTS=3600 $(BIN)/python -m pytest tests/api/test_fuzz.py -n $(WORKERS)
+
 iam: $(READY) ## What each function may do, and which of its calls need it; JSON=1 for data
 	@$(BIN)/python -m workbench.iam $(if $(JSON),--json)
 
-matrix: $(READY) ## Every failure in every step of every runbook, into docs/failure-matrix.md; ten minutes
+matrix: $(READY) ## Every failure in every step of every runbook, into docs/failure-matrix.md; half an hour
 	$(BIN)/python -m workbench.matrix --workers $(WORKERS)
 
 bench: $(READY) ## What a run costs, into docs/benchmarks.md
@@ -54,6 +57,7 @@ lint: $(READY) ## Style, types, compiled machines and the template
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/runbook compile --check
+	$(BIN)/python -m workbench.openapi --check
 	$(BIN)/sam validate --lint
 
 build: $(READY) ## What sam deploy takes, in .aws-sam/build; needs python3.13 on the PATH

@@ -150,7 +150,9 @@ def test_a_run_that_is_killed_stopped_and_reaped_can_be_started_anew_and_ends_he
         world_after=SCENARIOS["health-checks-fail"].world_after if happened else None,
         changes=None,
     )
-    assert run_scenario(aws, RUNBOOK, killed).unexpected() == []
+    reaped = run_scenario(aws, RUNBOOK, killed)
+    assert reaped.unexpected() == []
+    assert ("The next run would: ecs:UpdateService" in (reaped.cause or "")) is not happened
     # Whether the call took effect is only known once the function that made it is surely over.
     aws.clock.advance(minutes=2)
     again = replace(SCENARIOS["health-checks-fail"], arrange=lambda _: None, changes=0 if happened else 1)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
 
 DIFFERS = {
+    "cloudwatch:GetMetricData": "IAM knows datasets of OpenTelemetry only; CloudWatch's own metrics have no ARN",
     "ecs:ListTasks": "IAM is asked for *, or for container instances of the cluster, which Fargate has none of",
     "logs:DescribeLogGroups": "IAM is asked for the log groups of the account and region",
 }
@@ -98,9 +99,9 @@ def an_action_more_in_any_role_is_found(seen: Seen, functions: dict[str, Functio
     for name, function in functions.items():
         for position, statement in enumerate(function.statements):
             if statement.allows:
-                wider = replace(statement, actions=(*statement.actions, "s3:GetObject"))
+                wider = replace(statement, actions=(*statement.actions, "s3:DeleteBucket"))
                 (sentence,) = differences(seen.needed, {name: with_statement(function, position, wider)})
-                assert sentence.startswith(f"{name} may s3:GetObject on ")
+                assert sentence.startswith(f"{name} may s3:DeleteBucket on ")
                 assert sentence.endswith("and no test saw it need that.")
 
 
@@ -143,6 +144,46 @@ def test_nobody_can_change_the_audit_table_however_wide_a_runbooks_own_grant_is(
     for function in functions.values():
         careless = replace(function, statements=(*function.statements, everything))
         assert not any(careless.allows(Need(f"dynamodb:{action}", arn)) for action in UNDOING)
+
+
+LIFTING = (
+    "s3:BypassGovernanceRetention",
+    "s3:DeleteBucket",
+    "s3:DeleteBucketPolicy",
+    "s3:DeleteObject",
+    "s3:DeleteObjectVersion",
+    "s3:PutBucketObjectLockConfiguration",
+    "s3:PutBucketPolicy",
+    "s3:PutBucketVersioning",
+    "s3:PutLifecycleConfiguration",
+    "s3:PutObjectLegalHold",
+    "s3:PutObjectRetention",
+)
+"""What takes something out of the archive, or shortens for how long it is kept."""
+
+
+def test_nobody_can_take_anything_out_of_the_archive_or_shorten_its_time_however_wide_a_grant_is(
+    embedded: EmbeddedAws, functions: dict[str, Function]
+) -> None:
+    archive = embedded.stack.resources["Archive"].attributes["Arn"]
+    everything = Statement("Careless", True, LIFTING, (EVERYTHING,))
+    for function in functions.values():
+        careless = replace(function, statements=(*function.statements, everything))
+        for action in LIFTING:
+            for resource in (archive, f"{archive}/trails/day=2026-11-21/run.jsonl.gz"):
+                assert not function.allows(Need(action, resource)), f"{function.name}: {action}"
+                assert not careless.allows(Need(action, resource)), f"{function.name}: {action}"
+
+
+def test_only_the_sealer_can_sign_and_only_the_archiver_writes_to_the_archive(
+    embedded: EmbeddedAws, functions: dict[str, Function]
+) -> None:
+    key = embedded.stack.resources["SigningKey"].attributes["Arn"]
+    archived = f"{embedded.stack.resources['Archive'].attributes['Arn']}/trails/day=2026-11-21/run.jsonl.gz"
+    stack = embedded.stack_name
+    assert [name for name, each in functions.items() if each.allows(Need("kms:Sign", key))] == [f"{stack}-seal"]
+    writers = [name for name, each in functions.items() if each.allows(Need("s3:PutObject", archived))]
+    assert writers == [f"{stack}-archive"]
 
 
 def the_reviewed_table_agrees_with_the_reference(seen: Seen, functions: dict[str, Function], reference: Any) -> None:

@@ -147,8 +147,7 @@ def test_each_change_is_intended_before_it_is_made_and_its_outcome_names_the_req
     events = [entry.event for entry in incident.audit]
     assert events.index("change.intended") < events.index("change.done") < events.index("verified")
     done = next(entry.detail for entry in incident.audit if entry.event == "change.done")
-    call = done["call"]
-    assert isinstance(call, dict)
+    (call,) = done["calls"]
     assert call["request_id"]
     assert call["status"] == 200
 

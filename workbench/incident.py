@@ -257,8 +257,15 @@ class _Driver:
                 answers = f" The approval API answered: {'; '.join(self.answers)}." if self.answers else ""
                 raise Stuck(f"{self.execution_arn} is still at {state} after {patience:g} seconds.{answers}")
             time.sleep(_POLL)
+        # The history tells of an end that somebody makes before the execution has come to it.
+        while self._is_running() and time.monotonic() < give_up:
+            time.sleep(_POLL)
         self.aws.settle()
         self._tell(watch.entries())
+
+    def _is_running(self) -> bool:
+        described = self.stepfunctions.describe_execution(executionArn=self.execution_arn)
+        return bool(described["status"] == "RUNNING")
 
     def _tell(self, moments: list[Moment]) -> None:
         if self.observe is not None:
@@ -380,22 +387,29 @@ def changes_of(diagnosis: Diagnosis | None, records: dict[int, ChangeRecord]) ->
 
 
 def signed_request(account: str, run_id: str, ballot: dict[str, str], user: str = APPROVER) -> dict[str, Any]:
-    """What API Gateway hands to the API's function when an IAM user posts a decision (HTTP API, payload 2.0)."""
-    path = f"/runs/{run_id}/approval"
-    iam = {"accountId": account, "userArn": f"arn:aws:iam::{account}:user/{user}", "userId": f"AIDA{user.upper()}"}
+    """What API Gateway hands to the API's function when an IAM user posts a decision."""
+    return api_event(account, "POST", f"/runs/{run_id}/approval", ballot, user=user)
+
+
+def api_event(account: str, method: str, path: str, body: Any = None, *, user: str | None = APPROVER) -> dict[str, Any]:
+    """What API Gateway hands to the API's function when an IAM user calls it (HTTP API, payload 2.0).
+
+    A body that is no text is sent as JSON. Without a user the event is one that API Gateway never lets through.
+    """
+    arn = f"arn:aws:iam::{account}:user/{user}"
+    iam = {"accountId": account, "userArn": arn, "userId": f"AIDA{user.upper()}"} if user else {}
     return {
         "version": "2.0",
-        "routeKey": "POST /runs/{run_id}/approval",
+        "routeKey": f"{method} {path}",
         "rawPath": path,
         "rawQueryString": "",
         "headers": {"content-type": "application/json"},
         "requestContext": {
             "accountId": account,
             "stage": "$default",
-            "http": {"method": "POST", "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"},
+            "http": {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"},
             "authorizer": {"iam": iam},
         },
-        "pathParameters": {"run_id": run_id},
-        "body": json.dumps(ballot),
+        "body": body if isinstance(body, str) else json.dumps(body),
         "isBase64Encoded": False,
     }

@@ -40,6 +40,9 @@ class Scenario:
     """How many changes the run must have applied, undone ones included; None: not said."""
     moves: Callable[[EmbeddedAws], None] | None = None
     """Somebody else changes the target, so that a plan made before is stale; None: not known how."""
+    passes: tuple[str, ...] = ()
+    """Phases that plans may do without and this one needs: the failure matrix tries them on this incident, which must
+    end well. The others are tried on the standard incident."""
 
 
 @cache

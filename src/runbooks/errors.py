@@ -82,6 +82,14 @@ class AwsRejected(RunbookError):
     """AWS rejected a call for good (validation, not found, conflict); it had no effect."""
 
 
+class TargetBusy(RunbookError):
+    """The target is in a state in which AWS does not take the call yet; it had no effect."""
+
+
+class CheckFailed(RunbookError):
+    """A check that the input asks for does not hold; the message says what was found."""
+
+
 class LeaseLost(RunbookError):
     """The lock on the target now belongs to another run; this one must not act any more."""
 

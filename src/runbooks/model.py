@@ -6,13 +6,14 @@ Everything that is stored, hashed or approved is a model of this module. None of
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
 import rfc8785
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -131,12 +132,36 @@ class Irreversible(Model):
     irreversible: Text
 
 
+class Contained(Model):
+    """The effect lies inside what an earlier change of the plan made, and goes when that one is undone."""
+
+    goes_with: int = Field(ge=1, description="the number of that change in the plan")
+
+
+class NothingToUndo(Model):
+    """The call leaves nothing behind, e.g. a check or a probe, and why."""
+
+    nothing_to_undo: Text
+
+
 class Undo(Model):
-    """The inverse call, and how to tell that it has happened."""
+    """The inverse call, and how to tell that it has happened. The next inverse waits until it has."""
 
     operation: str = Field(pattern=r"^[a-z0-9-]+:[A-Za-z0-9]+$")
     parameters: Parameters
     proof: Proof
+    only_if: Proof | None = Field(None, description="the call is left out unless the world shows this")
+    when: Proof | None = Field(
+        None, description="the call waits until the world shows this, e.g. that an update under way has ended"
+    )
+    first: Undo | None = Field(
+        None, description="what must have happened before this call, e.g. a final snapshot before a cluster is deleted"
+    )
+
+    @property
+    def calls(self) -> tuple[Undo, ...]:
+        """This inverse and whatever comes first, in the order in which they are made."""
+        return (*(self.first.calls if self.first else ()), self)
 
 
 class Change(Model):
@@ -149,14 +174,37 @@ class Change(Model):
     parameters: Parameters
     was: Text = Field(description="before, in words")
     becomes: Text = Field(description="after, in words")
-    undo: Undo | Irreversible
-    proof: Proof
+    undo: Undo | Contained | NothingToUndo | Irreversible
+    proof: Proof | None = Field(description="None only where a repeat is harmless: what is unknown is called again")
     repeat_harmless: bool = Field(False, description="the same call twice leaves what one call leaves")
+    adopts: bool = Field(
+        False, description="an earlier run has made this and it carries our tag: nothing is called, the proof must hold"
+    )
     region: str | None = None
+    account: str | None = Field(None, description="alias of another account from the deployed allow-list")
+
+    @model_validator(mode="after")
+    def _can_be_settled(self) -> Self:
+        if self.proof is None and (self.adopts or not self.repeat_harmless):
+            raise ValueError(f"{self.operation} needs a proof, as nobody could tell whether it has happened")
+        return self
 
     @property
     def reversible(self) -> bool:
-        return isinstance(self.undo, Undo)
+        return not isinstance(self.undo, Irreversible)
+
+    @property
+    def way_back(self) -> str:
+        """How it is undone, in words."""
+        match self.undo:
+            case Irreversible(irreversible=why):
+                return f"cannot be undone: {why}"
+            case Contained(goes_with=number):
+                return f"undo: goes with change {number}"
+            case NothingToUndo(nothing_to_undo=why):
+                return f"nothing to undo: {why}"
+            case Undo():
+                return f"undo: {', then '.join(call.operation for call in self.undo.calls)}"
 
 
 def canonical(value: Any) -> bytes:
@@ -235,7 +283,8 @@ class Progress(Model):
 
     state: Literal["settled", "pending", "failed"]
     reason: Text
-    look_again_in: int = Field(0, ge=0, description="seconds, for pending")
+    look_again_in: int | None = Field(None, ge=0, description="seconds, for pending; left to the frame if absent")
+    percent: int | None = Field(None, ge=0, le=100, description="how far it is, where the service says so")
 
 
 def settled(reason: str) -> Progress:
@@ -243,9 +292,9 @@ def settled(reason: str) -> Progress:
     return Progress(state="settled", reason=reason)
 
 
-def pending(reason: str, *, look_again_in: int) -> Progress:
-    """Not yet; `look_again_in` is in seconds."""
-    return Progress(state="pending", reason=reason, look_again_in=look_again_in)
+def pending(reason: str, *, look_again_in: int | None = None, percent: int | None = None) -> Progress:
+    """Not yet. `look_again_in` is in seconds; without it the frame looks the more seldom the longer it has taken."""
+    return Progress(state="pending", reason=reason, look_again_in=look_again_in, percent=percent)
 
 
 def failed(reason: str) -> Progress:
@@ -265,12 +314,25 @@ class Phase(BaseModel):
         description="facts -> what must still be true when this phase starts, else PlanStale"
     )
     within: timedelta = Field(description="the deadline of the wait")
+    at_least: timedelta = Field(
+        timedelta(0), description="the least time that it ever takes: nobody looks before that is over"
+    )
+    asked: str | None = Field(
+        None,
+        pattern=r"\?$",
+        description="for a phase that a plan may do without: the question whether it is needed, e.g. Is a copy needed?",
+    )
     recheck: Callable[[Any, Any, datetime], Any] | None = Field(
         None, description="gathers only what `rests_on` needs of the resolved input, where that is less than all facts"
     )
     watch: Callable[[Any, Any, datetime], Any] | None = Field(
         None, description="gathers only what `settled` needs, where that is less than all facts: looks are many"
     )
+
+    @property
+    def key(self) -> str:
+        """The name as one word, for a path into the run document."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")
 
 
 class Runbook(BaseModel):
@@ -293,6 +355,10 @@ class Runbook(BaseModel):
     decide: Callable[[Any, Any, datetime], Decision]
     phases: tuple[Phase, ...] = ()
     approval_within: timedelta = timedelta(hours=4)
+
+    def needs(self, plan: Plan) -> dict[str, bool]:
+        """Which of the phases that a plan may do without are in this one, by their keys."""
+        return {phase.key: bool(plan.of_phase(phase.name)) for phase in self.phases if phase.asked}
 
     def phase(self, name: str) -> Phase:
         """The phase of that name. Raises KeyError if the runbook has none."""

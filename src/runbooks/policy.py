@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from typing import Literal
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -42,6 +43,10 @@ class Policy(Model):
     approval_in_stage: dict[str, dict[Risk, bool]] = Field(
         default_factory=dict, description="what differs from `approval`, by stage, e.g. {'dev': {'repairs': false}}"
     )
+    approve_unverified: dict[str, bool] = Field(
+        default_factory=lambda: {"dev": True, "prod": False},
+        description="whether a run whose requester AWS does not vouch for may be approved, by stage; false if absent",
+    )
     freeze_windows: tuple[FreezeWindow, ...] = ()
     protected_targets: tuple[str, ...] = Field(
         (), description="ARN patterns (* and ?) that no runbook may change, e.g. arn:aws:ecs:*:service/payments/*"
@@ -49,11 +54,32 @@ class Policy(Model):
     attempts_per_target_and_day: int = Field(
         5, ge=1, le=1000, description="runs that may act on one target in a UTC day"
     )
+    triggers: dict[str, Literal["off", "plan", "execute"]] = Field(
+        default_factory=dict, description="the mode of runs that events start, by runbook; plan if absent"
+    )
+    trigger_quiet_minutes: int = Field(
+        60, ge=0, le=10_080, description="minutes after a triggered run in which no event starts another on its target"
+    )
+    triggered_per_target_and_day: int = Field(
+        5, ge=0, le=1000, description="runs of a runbook that events may start on one target in a UTC day"
+    )
 
     def approval_required(self, risk: Risk, stage: str) -> bool:
         """Whether a person must approve a plan of this risk in this stage. What is not said is required."""
         by_stage = self.approval_in_stage.get(stage, {})
         return by_stage.get(risk, self.approval.get(risk, _approval_by_default()[risk]))
+
+    def unverified_may_be_approved(self, stage: str) -> bool:
+        """Whether a plan may be approved though nobody knows for sure who asked for it."""
+        return self.approve_unverified.get(stage, False)
+
+
+def person(identity: str) -> str:
+    """The person behind an IAM ARN: the user's name, or the session name of an assumed role, in lower case.
+
+    A plain name stays as it is, so that a claimed requester can be compared with a vouched approver.
+    """
+    return identity.rpartition("/")[2].partition("@")[0].strip().casefold()
 
 
 def parse_policy(document: str | None) -> Policy:

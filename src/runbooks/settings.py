@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from runbooks.arn import arn
+from runbooks.errors import Refused
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,14 @@ class Settings:
     system: str
     account: str
     region: str
+    accounts: dict[str, str]
+    """Account ids by alias: the other accounts that a plan may name."""
+    api_url: str = ""
+    """Where the HTTP API answers; empty in a function that need not say so."""
+    signing_key: str = ""
+    """The key that seals are signed with; empty for every function but the sealer."""
+    archive: str = ""
+    """The bucket of the archive; empty for every function that does not archive."""
 
     @classmethod
     def from_env(cls) -> Self:
@@ -34,7 +43,18 @@ class Settings:
             system=os.environ["SYSTEM"],
             account=os.environ["ACCOUNT_ID"],
             region=os.environ["AWS_REGION"],
+            accounts=dict(pair.split("=", 1) for pair in os.environ.get("ACCOUNTS", "").split(",") if pair),
+            api_url=os.environ.get("API_URL", ""),
+            signing_key=os.environ.get("SIGNING_KEY", ""),
+            archive=os.environ.get("ARCHIVE", ""),
         )
+
+    def role_in(self, alias: str) -> str:
+        """The ARN of the role to take in another account. Raises Refused for an alias that is not deployed."""
+        if alias not in self.accounts:
+            known = ", ".join(sorted(self.accounts)) or "none"
+            raise Refused(f"the account {alias!r} is not on the deployed list of accounts ({known})")
+        return f"arn:aws:iam::{self.accounts[alias]}:role/{self.system}-target"
 
     def own_tables(self) -> list[str]:
         """The ARNs of the State table and the Audit table, which are no runbook's target."""

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbooks import clock
-from runbooks.api.approvals import Ballot, Problem, decide, person
+from runbooks.api.approvals import Ballot, decide
+from runbooks.api.http import Problem
+from runbooks.policy import person
 from runbooks.store.runs import Approval, Ledger, Run
+from workbench.incident import api_event
 from workbench.ledger import ledger_of
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def asked(ledger: Ledger, requested_by: str = "alice", expires: datetime = NOW +
         execution_arn="e",
         started_at="2026-11-21T03:00:00.000Z",
         requested_by=requested_by,
+        identity="verified",
     )
     run = ledger.begin(run, state="Begin run", detail={}, now=NOW)
     approval = Approval(
@@ -124,14 +128,8 @@ def test_a_run_that_has_ended_cannot_be_approved(ledger: Ledger) -> None:
         decide(ledger, "r", ballot(), BOB)
 
 
-def request(run: str, body: Any, identity: str | None = BOB) -> dict[str, Any]:
-    iam = {"userArn": identity} if identity else {}
-    return {
-        "version": "2.0",
-        "pathParameters": {"run_id": run},
-        "requestContext": {"authorizer": {"iam": iam}},
-        "body": body if isinstance(body, str) else json.dumps(body),
-    }
+def request(run: str, body: Any, user: str | None = "bob") -> dict[str, Any]:
+    return api_event("123456789012", "POST", f"/runs/{run}/approval", body, user=user)
 
 
 @pytest.mark.parametrize(
@@ -151,5 +149,5 @@ def test_a_bad_request_is_answered_with_a_problem_that_says_what_is_wrong(
     answer = aws.invoke("ApiFunction", event)
     problem = json.loads(answer["body"])
     assert answer["statusCode"] == problem["status"] == status
-    assert answer["headers"]["content-type"] == "application/problem+json"
+    assert answer["headers"]["Content-Type"] == "application/problem+json"
     assert says in problem["detail"]

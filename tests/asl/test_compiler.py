@@ -200,7 +200,7 @@ def test_the_retries_are_those_of_the_standard(two_phases: Runbook) -> None:
         "JitterStrategy": "FULL",
     }
     unsettled = {
-        "ErrorEquals": ["ChangeUnsettled"],
+        "ErrorEquals": ["ChangeUnsettled", "TargetBusy"],
         "IntervalSeconds": 15,
         "BackoffRate": 1.5,
         "MaxAttempts": 8,

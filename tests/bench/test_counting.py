@@ -24,8 +24,8 @@ def test_calls_to_the_target_are_the_reads_and_changes_of_the_trail_with_their_r
     trail = [
         entry(note="nothing"),
         entry(reads=[{"operation": "ecs:DescribeServices", "attempts": 3}, {"operation": "ecs:ListTasks"}]),
-        entry(call={"operation": "ecs:UpdateService", "attempts": 1}),
-        entry(call=None, reads=[]),
+        entry(calls=[{"operation": "ecs:UpdateService", "attempts": 1}]),
+        entry(calls=[], reads=[]),
     ]
     assert target_calls(trail) == 5
 

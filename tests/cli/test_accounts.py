@@ -181,7 +181,7 @@ def test_the_audit_trail_is_a_timeline_and_its_chain_is_verified(on_aws):
     assert answer.code == 0
     lines = answer.stdout.splitlines()
     assert lines[0].startswith(run_id)
-    assert lines[-1] == "4 audit entries, chain verified"
+    assert lines[-1] == "4 audit entries, chain verified, not sealed yet"
     for event in "run.started", "policy.passed", "diagnosis.made", "run.closed":
         assert event in answer.stdout
     as_json = on_aws("audit", "show", run_id, "--json").document

@@ -18,7 +18,7 @@ RUNBOOK = "ecs-service-rollback"
 @pytest.fixture
 def here(aws: EmbeddedAws, monkeypatch) -> EmbeddedAws:
     """The demo runs on the embedded AWS of this test, since a process has one."""
-    monkeypatch.setattr(demo, "_embedded", lambda pace: contextlib.nullcontext(aws))
+    monkeypatch.setattr(demo, "embedded", lambda pace: contextlib.nullcontext(aws))
     return aws
 
 

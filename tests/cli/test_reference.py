@@ -62,10 +62,26 @@ def test_the_compiled_machines_are_up_to_date(runbook):
     assert answer.code == 0
 
 
+def test_an_edited_page_of_the_catalogue_is_found_and_written_anew(runbook, monkeypatch, tmp_path):
+    monkeypatch.setattr(reference, "MACHINES", tmp_path)
+    monkeypatch.setattr(reference, "REPOSITORY", tmp_path)
+    runbook("compile")
+    page = tmp_path / "docs/catalogue.md"
+    text = page.read_text()
+    page.write_text(text + "and more\n")
+    drift = ["docs/catalogue.md is not what the declarations say; run `runbook compile`."]
+    assert runbook("compile", "--check", "--json").document == {"drift": drift}
+    page.unlink()
+    assert "docs/catalogue.md is missing" in runbook("compile", "--check").complaint
+    assert runbook("compile").stdout == "Wrote docs/catalogue.md.\n"
+    assert page.read_text() == text
+
+
 def test_an_edited_machine_is_found_and_written_anew(runbook, monkeypatch, tmp_path):
     monkeypatch.setattr(reference, "MACHINES", tmp_path)
     monkeypatch.setattr(reference, "REPOSITORY", tmp_path)
-    assert runbook("compile", "--json").document == {"written": [f"{name}.asl.json" for name in catalogue.names()]}
+    machines = [f"{name}.asl.json" for name in catalogue.names()]
+    assert runbook("compile", "--json").document == {"written": [*machines, "docs/catalogue.md"]}
     file = tmp_path / "ecs-service-rollback.asl.json"
     definition = json.loads(file.read_text())
     file.write_text(json.dumps(definition | {"TimeoutSeconds": 1}))

@@ -76,17 +76,20 @@ def test_durations_are_read_at_a_glance(seconds, shown):
 
 
 @pytest.mark.parametrize(
-    ("reason", "shown"),
+    ("detail", "shown"),
     [
-        ("0 of 2 tasks run", "[>         ]  "),
-        ("1 of 2 tasks run", "[=====>    ]  "),
-        ("2 of 2 tasks run", "[==========]  "),
-        ("restoring", ""),
-        ("0 of 0 tasks run", ""),
+        ({"reason": "0 of 2 tasks run"}, "[>         ]  "),
+        ({"reason": "1 of 2 tasks run", "within": 100}, "[=====>    ]  "),
+        ({"reason": "2 of 2 tasks run"}, "[==========]  "),
+        ({"reason": "copying", "percent": 30, "elapsed": 90, "within": 100}, "[===>      ]  "),
+        ({"reason": "restoring", "percent": None, "elapsed": 70, "within": 100}, "[=======>  ]  "),
+        ({"reason": "restoring", "elapsed": 170, "within": 100}, "[==========]  "),
+        ({"reason": "restoring"}, ""),
+        ({"reason": "0 of 0 tasks run"}, ""),
     ],
 )
-def test_what_counts_has_a_bar(reason, shown):
-    assert bar(reason) == shown
+def test_every_wait_has_a_bar_of_what_is_known(detail, shown):
+    assert bar(detail) == shown
 
 
 def test_a_wait_of_an_hour_is_one_line_of_the_timeline():
@@ -140,7 +143,7 @@ def test_what_failed_what_was_undone_and_what_was_left_is_told():
         for number, (event, detail) in enumerate(
             [
                 ("change.rejected", {"number": 2, "operation": "ecs:UpdateService", "cause": "AccessDenied: no"}),
-                ("undo.done", {"number": 1, "operation": "ecs:UpdateService", "call": {"duration_ms": 200}}),
+                ("undo.done", {"number": 1, "operation": "ecs:UpdateService", "calls": [{"duration_ms": 200}]}),
                 ("undo.impossible", {"number": 1, "status": "left", "note": "somebody else has changed it"}),
             ]
         ):

@@ -18,6 +18,8 @@ from moto.core.serialize import get_serializer_class
 from moto.dynamodb.models import DynamoDBBackend
 from moto.dynamodb.models.table import StreamShard, Table
 from moto.ecr.models import Image, Repository
+from moto.kms.models import Key
+from moto.kms.utils import RESERVED_ALIASES
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.stepfunctions.parser import utils as parser_utils
 from moto.stepfunctions.parser.asl.component.common.retry.jitter_strategy_decl import JitterStrategyDecl
@@ -34,9 +36,11 @@ from moto.stepfunctions.parser.asl.eval.environment import Environment
 from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from pg8000.core import CoreConnection
 
 from workbench.embedded import EmbeddedAws
 from workbench.embedded.patches import Patches
+from workbench.embedded.postgres import _binaries
 
 
 @pytest.mark.parametrize(
@@ -103,6 +107,25 @@ def test_names_that_are_read_are_still_there(embedded: EmbeddedAws) -> None:
     assert {"json", "query", "rest-json", "rest-xml", "ec2"} <= set(PROTOCOL_PARSERS)
     assert "images" in inspect.getsource(Repository.__init__)
     assert "image_tags" in inspect.getsource(Image.__init__)
+
+
+def test_keys_still_have_what_the_fake_of_rds_looks_at() -> None:
+    key = Key(None, "ENCRYPT_DECRYPT", "SYMMETRIC_DEFAULT", "", "123456789012", "eu-central-1")
+    assert (key.key_state, key.key_manager, key.aliases, key.grants) == ("Enabled", "CUSTOMER", {}, {})
+    assert '"kms:*"' in key.policy
+    assert "alias/aws/rds" in RESERVED_ALIASES
+
+
+def test_the_driver_of_postgresql_still_has_what_is_used_beneath_its_interface() -> None:
+    source = inspect.getsource(CoreConnection)
+    assert "self._transaction_status" in source
+    assert "self.pg_types[" in source
+    assert list(inspect.signature(CoreConnection.execute_unnamed).parameters)[1:4] == ["statement", "vals", "oids"]
+    assert list(inspect.signature(CoreConnection.execute_simple).parameters)[1:] == ["statement"]
+
+
+def test_the_package_still_carries_the_programs_of_postgresql() -> None:
+    assert {"initdb", "postgres"} <= {each.name for each in _binaries().iterdir()}
 
 
 def test_utcnow_still_asks_the_datetime_module_of_its_own_module() -> None:

@@ -33,30 +33,39 @@ class Steps:
 
     frame: Frame
 
-    def of(self, step: str, *, document: Any = None, token: str = "", phase: str = "", minutes: float = 0) -> Step:
+    def of(
+        self,
+        step: str,
+        *,
+        document: Any = None,
+        token: str = "",
+        phase: str = "",
+        minutes: float = 0,
+        runbook: str = RUNBOOK,
+    ) -> Step:
         """A step of the run, so many minutes after its start."""
         execution = Execution(
             id="arn:aws:states:eu-central-1:123456789012:execution:m:x", name="x", started=clock.iso(NOW)
         )
         event = StepEvent(
-            execution=execution, runbook=RUNBOOK, state=step, step=step, document=document, token=token, phase=phase
+            execution=execution, runbook=runbook, state=step, step=step, document=document, token=token, phase=phase
         )
         now = NOW + timedelta(minutes=minutes)
         return Step(event=event, frame=self.frame, now=now, over_at=now + timedelta(minutes=1))
 
-    def begun(self, step: str, **more: Any) -> Step:
+    def begun(self, step: str, given: dict[str, Any] = GIVEN, **more: Any) -> Step:
         """The same, with the run written."""
         made = self.of(step, **more)
         run = Run(
             run_id=made.run_id,
-            runbook=RUNBOOK,
+            runbook=made.event.runbook,
             execution_arn=made.event.execution.id,
             started_at=clock.iso(NOW),
             requested_by="alice",
             targets=(
                 "arn:aws:ecs:eu-central-1:123456789012:service/snowflake-analytics-cluster/snowflake-report-service",
             ),
-            given=GIVEN,
+            given=given,
             approval_required=True,
         )
         made.ledger.begin(run, state="Begin run", detail={}, now=NOW)
@@ -83,5 +92,6 @@ def steps(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> Steps:
         system=aws.stack_name,
         account=aws.account_id,
         region=aws.region,
+        accounts={},
     )
     return Steps(Frame(settings))

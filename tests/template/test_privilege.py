@@ -1,5 +1,6 @@
 """The form of the grants, as the translated template has them. That they are needed is proved in test_privilege.py."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -55,19 +56,20 @@ def test_only_what_cannot_be_scoped_is_granted_on_everything(resources: Resource
                 assert set(listed(statement["Action"])) <= UNSCOPABLE, role
 
 
-def test_to_the_audit_table_entries_are_only_added(resources: Resources) -> None:
+def test_to_the_audit_table_entries_are_only_added_and_read(resources: Resources) -> None:
     audit = {"Fn::GetAtt": ["AuditTable", "Arn"]}
     for role in roles(resources):
         for statement in statements_of(resources, role):
             if statement["Effect"] == "Allow" and audit in listed(statement["Resource"]):
-                assert listed(statement["Action"]) == ["dynamodb:PutItem"], role
+                reads = {"dynamodb:GetItem", "dynamodb:Query"}
+                assert set(listed(statement["Action"])) - reads <= {"dynamodb:PutItem"}, role
 
 
 def test_every_function_is_denied_what_rewrites_the_ledger(resources: Resources) -> None:
     for name, function in of_type(resources, "AWS::Lambda::Function").items():
         role = function["Role"]["Fn::GetAtt"][0]
         denied = {
-            (action, statement["Resource"]["Fn::GetAtt"][0])
+            (action, listed(statement["Resource"])[0]["Fn::GetAtt"][0])
             for statement in statements_of(resources, role)
             if statement["Effect"] == "Deny"
             for action in statement["Action"]
@@ -75,6 +77,7 @@ def test_every_function_is_denied_what_rewrites_the_ledger(resources: Resources)
         for table in ("AuditTable", "StateTable"):
             assert {("dynamodb:DeleteItem", table), ("dynamodb:BatchWriteItem", table)} <= denied, name
         assert ("dynamodb:UpdateItem", "AuditTable") in denied, name
+        assert {("s3:BypassGovernanceRetention", "Archive"), ("s3:DeleteObjectVersion", "Archive")} <= denied, name
 
 
 def test_every_function_has_a_role_of_its_own(resources: Resources) -> None:
@@ -87,6 +90,10 @@ def test_every_function_has_a_role_of_its_own(resources: Resources) -> None:
     used += [
         machine["RoleArn"]["Fn::GetAtt"][0]
         for machine in of_type(resources, "AWS::StepFunctions::StateMachine").values()
+    ]
+    used += [
+        schedule["Target"]["RoleArn"]["Fn::GetAtt"][0]
+        for schedule in of_type(resources, "AWS::Scheduler::Schedule").values()
     ]
     assert sorted(used) == sorted(roles(resources))
 
@@ -103,12 +110,37 @@ def test_a_machine_calls_its_own_functions_only(resources: Resources) -> None:
         assert sorted(callable_) == sorted(called), name
 
 
-def test_the_key_is_used_through_the_services_only(resources: Resources) -> None:
+def test_keys_are_used_through_one_named_service_only(resources: Resources) -> None:
     for role in roles(resources):
         for statement in statements_of(resources, role):
-            if any(action.startswith("kms:") for action in listed(statement["Action"])):
-                assert statement["Resource"] == {"Fn::GetAtt": ["Key", "Arn"]}, role
+            # To describe a key is not to use it: a runbook looks whether a target's key is enabled.
+            using = {action for action in listed(statement["Action"]) if action.startswith("kms:")} - {
+                "kms:DescribeKey",
+                "kms:GetPublicKey",
+                "kms:Sign",
+            }
+            if using and statement["Resource"] == {"Fn::GetAtt": ["Key", "Arn"]}:
                 assert "kms:ViaService" in statement["Condition"]["StringEquals"], role
+            elif using:
+                # A target's key, which may lie in any region: of the service that holds the target, and no other.
+                via = statement["Condition"]["StringLike"]["kms:ViaService"]["Fn::Sub"]
+                assert re.fullmatch(r"[a-z]+\.\*\.\$\{AWS::URLSuffix\}", via), role
+
+
+def test_only_the_sealer_may_sign(resources: Resources) -> None:
+    signing = [
+        (statement["Sid"], statement["Principal"])
+        for statement in resources["SigningKey"]["Properties"]["KeyPolicy"]["Statement"]
+        if "kms:Sign" in listed(statement["Action"])
+    ]
+    assert signing == [("OnlyTheSealerSigns", {"AWS": {"Fn::GetAtt": ["SealRole", "Arn"]}})]
+    assert not any("kms:Sign" in listed(statement["Action"]) for role, statement in grants_of_roles(resources))
+
+
+def grants_of_roles(resources: Resources) -> Iterator[tuple[str, dict[str, Any]]]:
+    for role in roles(resources):
+        for statement in statements_of(resources, role):
+            yield role, statement
 
 
 def test_roles_are_passed_to_one_named_service_only(resources: Resources) -> None:

@@ -8,18 +8,25 @@ from typing import Any
 import pytest
 
 from runbooks import catalogue
+from runbooks.api.document import document
 from runbooks.settings import Settings
 
 from .conftest import Resources, of_type
 
 TAGS = {"Environment", "GxP", "System", "DataType"}
 UNTAGGED = {
+    "AWS::Scheduler::Schedule",  # only groups of schedules have tags
     "AWS::ApiGatewayV2::Api",  # its tags are in the OpenAPI body, see below
     "AWS::CloudWatch::Dashboard",
+    "AWS::Athena::NamedQuery",
     "AWS::Events::Rule",
+    "AWS::Glue::Database",
+    "AWS::Glue::Table",
+    "AWS::KMS::Alias",
     "AWS::IAM::ManagedPolicy",
     "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
+    "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
     "AWS::StepFunctions::StateMachineAlias",
@@ -87,6 +94,56 @@ def test_the_audit_tables_stream_tells_of_every_change(resources: Resources) -> 
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
 
 
+def test_the_archive_is_locked_versioned_encrypted_and_logged(source: dict[str, Any], resources: Resources) -> None:
+    bucket, properties = resources["Archive"], resources["Archive"]["Properties"]
+    assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+    assert properties["ObjectLockEnabled"] is True
+    retention = properties["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+    assert retention == {"Mode": {"Ref": "RetentionMode"}, "Years": {"Ref": "RetentionYears"}}
+    assert source["Parameters"]["RetentionYears"]["AllowedValues"] == [7, 8, 9, 10]
+    assert source["Parameters"]["RetentionMode"]["AllowedValues"] == ["GOVERNANCE", "COMPLIANCE"]
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    (rule,) = properties["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {
+        "SSEAlgorithm": "aws:kms",
+        "KMSMasterKeyID": {"Fn::GetAtt": ["Key", "Arn"]},
+    }
+    assert properties["LoggingConfiguration"]["DestinationBucketName"] == {"Ref": "ArchiveLogs"}
+
+
+@pytest.mark.parametrize("name", ["Archive", "ArchiveLogs"])
+def test_a_bucket_is_never_public_and_never_read_in_clear(resources: Resources, name: str) -> None:
+    assert set(resources[name]["Properties"]["PublicAccessBlockConfiguration"].values()) == {True}
+    statements = {each["Sid"]: each for each in resources[f"{name}Policy"]["Properties"]["PolicyDocument"]["Statement"]}
+    refused = statements["EncryptedTransportOnly"]
+    assert (refused["Effect"], refused["Principal"], refused["Action"]) == ("Deny", "*", "s3:*")
+    assert refused["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert refused["Resource"] == [{"Fn::GetAtt": [name, "Arn"]}, {"Fn::Sub": f"${{{name}.Arn}}/*"}]
+
+
+def test_nobody_at_all_may_delete_or_unlock_what_is_archived(resources: Resources) -> None:
+    statements = resources["ArchivePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    (refused,) = [each for each in statements if each["Sid"] == "NobodyDeletesOrUnlocks"]
+    assert (refused["Effect"], refused["Principal"]) == ("Deny", "*")
+    assert "Condition" not in refused
+    assert {"s3:BypassGovernanceRetention", "s3:DeleteObjectVersion", "s3:PutObjectRetention"} <= set(refused["Action"])
+
+
+def test_every_seal_on_the_stream_calls_the_archiver_and_what_it_cannot_do_is_parked(resources: Resources) -> None:
+    mapping = resources["ArchiveFunctionSealed"]["Properties"]
+    assert mapping["EventSourceArn"] == {"Fn::GetAtt": ["AuditTable", "StreamArn"]}
+    (pattern,) = mapping["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {
+        "eventName": ["INSERT"],
+        "dynamodb": {"NewImage": {"event": {"S": ["run.sealed", "manifest.sealed"]}}},
+    }
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["BisectBatchOnFunctionError"] is True
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["ArchiveQueue", "Arn"]}
+    alarm = resources["ArchiveUnhandledAlarm"]["Properties"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["ArchiveQueue", "QueueName"]}}]
+
+
 def test_the_key_turns_over(resources: Resources) -> None:
     assert resources["Key"]["Properties"]["EnableKeyRotation"] is True
     assert resources["Key"]["DeletionPolicy"] == "Retain"
@@ -131,8 +188,13 @@ FUNCTIONS = {
     "FinishFunction": ("runbooks.frame.finish.handler", "${AWS::StackName}-finish", 30),
     "FailFunction": ("runbooks.frame.fail.handler", "${AWS::StackName}-fail", 30),
     "ReapFunction": ("runbooks.frame.reap.handler", "${AWS::StackName}-reap", 120),
+    "AttributeFunction": ("runbooks.frame.attribute.handler", "${AWS::StackName}-attribute", 30),
+    "ArchiveFunction": ("runbooks.frame.archive.handler", "${AWS::StackName}-archive", 60),
+    "ReconcileFunction": ("runbooks.frame.reconcile.handler", "${AWS::StackName}-reconcile", 300),
+    "SealFunction": ("runbooks.frame.seal.handler", "${AWS::StackName}-seal", 300),
     "TamperFunction": ("runbooks.frame.tamper.handler", "${AWS::StackName}-tamper", 30),
-    "ApiFunction": ("runbooks.api.approvals.handler", "${AWS::StackName}-api", 30),
+    "ApiFunction": ("runbooks.api.routes.handler", "${AWS::StackName}-api", 30),
+    "TriggerFunction": ("runbooks.triggers.router.handler", "${AWS::StackName}-trigger", 30),
 }
 
 
@@ -179,7 +241,7 @@ def test_every_function_is_told_what_its_settings_need(resources: Resources, mon
                 patched.delenv(variable)
             patched.setenv("AWS_REGION", "eu-central-1")  # Lambda sets this one itself
             for variable in variables:
-                patched.setenv(variable, "given")
+                patched.setenv(variable, "analytics=210987654321" if variable == "ACCOUNTS" else "given")
             assert Settings.from_env(), name
         assert variables["POWERTOOLS_SERVICE_NAME"] == "runbooks"
         assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Runbooks"
@@ -213,22 +275,56 @@ def test_the_machines_log_trace_and_have_an_alias(resources: Resources) -> None:
 
 def test_ended_executions_and_a_sweep_call_reap(resources: Resources) -> None:
     rules = of_type(resources, "AWS::Events::Rule")
-    (ended,) = [rule for rule in rules.values() if "EventPattern" in rule]
+    ended = rules["ReapFunctionEnded"]
     pattern = ended["EventPattern"]
     assert pattern["detail-type"] == ["Step Functions Execution Status Change"]
     assert set(pattern["detail"]["status"]) == {"SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED"}
     (machines,) = pattern["detail"]["stateMachineArn"]
     assert machines["prefix"]["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-")
-    (sweep,) = [rule for rule in rules.values() if "ScheduleExpression" in rule]
+    sweep = rules["ReapFunctionSweep"]
     assert sweep["ScheduleExpression"] == "rate(15 minutes)"
     for rule in (ended, sweep):
         assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["ReapFunction", "Arn"]}]
 
 
+def test_starts_that_cloudtrail_saw_call_attribute(resources: Resources) -> None:
+    rule = resources["AttributeFunctionStarted"]["Properties"]
+    pattern = rule["EventPattern"]
+    assert pattern["detail-type"] == ["AWS API Call via CloudTrail"]
+    assert pattern["detail"]["eventName"] == ["StartExecution"]
+    (machines,) = pattern["detail"]["requestParameters"]["stateMachineArn"]
+    assert machines["prefix"]["Fn::Sub"].endswith(":stateMachine:${AWS::StackName}-")
+    assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["AttributeFunction", "Arn"]}]
+
+
+def test_the_sealer_is_called_by_a_schedule(resources: Resources) -> None:
+    assert resources["SealFunctionDue"]["Properties"]["ScheduleExpression"] == "rate(15 minutes)"
+
+
+def test_the_signing_key_is_an_elliptic_one_that_stays(resources: Resources) -> None:
+    key = resources["SigningKey"]
+    assert (key["Properties"]["KeySpec"], key["Properties"]["KeyUsage"]) == ("ECC_NIST_P256", "SIGN_VERIFY")
+    assert key["DeletionPolicy"] == key["UpdateReplacePolicy"] == "Retain"
+
+
+def test_events_start_nothing_unless_that_is_switched_on(source: dict[str, Any], resources: Resources) -> None:
+    assert source["Parameters"]["Triggers"]["Default"] == "disabled"
+    rules = {name: rule for name, rule in of_type(resources, "AWS::Events::Rule").items() if "Trigger" in name}
+    assert {rule["EventPattern"]["source"][0] for rule in rules.values()} == {
+        "aws.cloudwatch",
+        "aws.ecs",
+        "aws.sagemaker",
+    }
+    for rule in rules.values():
+        assert rule["State"] == {"Fn::If": ["HasTriggers", "ENABLED", "DISABLED"]}
+        assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["TriggerFunction", "Arn"]}]
+
+
 def test_the_api_asks_iam_on_every_route(resources: Resources) -> None:
     (api,) = of_type(resources, "AWS::ApiGatewayV2::Api").values()
     methods = {(path, method): call for path, calls in api["Body"]["paths"].items() for method, call in calls.items()}
-    assert set(methods) == {("/runs/{run_id}/approval", "post")}
+    documented = {(path, method) for path, calls in document()["paths"].items() for method in calls}
+    assert set(methods) == documented | {("/openapi.json", "get")}
     assert all(call["security"] == [{"AWS_IAM": []}] for call in methods.values())
     scheme = api["Body"]["components"]["securitySchemes"]["AWS_IAM"]
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
@@ -241,7 +337,10 @@ def test_the_api_logs_and_throttles(resources: Resources) -> None:
     assert "caller" in json.loads(stage["AccessLogSettings"]["Format"])
 
 
-@pytest.mark.parametrize("metric", ["RunsFailed", "UndosFailed", "RunsStuck", "LedgerTampered"])
+@pytest.mark.parametrize(
+    "metric",
+    ["RunsFailed", "UndosFailed", "RunsStuck", "LedgerTampered", "RequestersContradicted", "ArchiveDifferences"],
+)
 def test_what_needs_a_look_raises_an_alarm(resources: Resources, metric: str) -> None:
     (alarm,) = [
         alarm for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values() if alarm.get("MetricName") == metric
@@ -283,8 +382,19 @@ def test_the_outputs(source: dict[str, Any]) -> None:
     assert set(source["Outputs"]) == {
         "StateTableName",
         "AuditTableName",
+        "SigningKeyAlias",
+        "ArchiveName",
         "PolicyParameterName",
         "TopicArn",
         "ApiUrl",
         "ApiFunctionName",
     }
+
+
+def test_the_nightly_restore_is_off_until_somebody_gives_its_input(resources: Resources) -> None:
+    (schedule,) = of_type(resources, "AWS::Scheduler::Schedule").values()
+    assert schedule["ScheduleExpression"] == "cron(5 0 * * ? *)"
+    assert schedule["ScheduleExpressionTimezone"] == "UTC"
+    assert schedule["State"] == {"Fn::If": ["HasNightlyRestore", "ENABLED", "DISABLED"]}
+    assert schedule["Target"]["Input"] == {"Fn::If": ["HasNightlyRestore", {"Ref": "NightlyRestoreInput"}, "{}"]}
+    assert schedule["Target"]["Arn"] == {"Ref": "AuroraSnapshotRestoreMachine"}

@@ -342,17 +342,35 @@ def _add_approval(machine: _Machine) -> None:
         standard.LOCK,
         "lock",
         "Takes the lock on every target or on none. Fails when another run works on one of them.",
-        next_step=machine.runbook.phases[0].name,
+        next_step=_entrance(machine.runbook.phases[0]),
         catch=RECORD_FAILURE,
     )
 
 
+_WAITING = {
+    False: "As long as the last look said.",
+    True: "At first the least time that it ever takes, then as long as the last look said.",
+}
+
+
+def _entrance(phase: Phase) -> str:
+    """The state at which a phase is entered: the question whether it is needed, or the phase itself."""
+    return phase.asked or phase.name
+
+
 def _add_phases(machine: _Machine) -> None:
     phases = machine.runbook.phases
-    following = [*(phase.name for phase in phases[1:]), "Verify"]
+    following = [*(_entrance(phase) for phase in phases[1:]), "Verify"]
     for phase, next_step in zip(phases, following, strict=True):
         question = phase.question[0].lower() + phase.question[1:]
         look, wait = f"Look: {question}", f"Wait: {question}"
+        if phase.asked:
+            machine.choice(
+                phase.asked,
+                "The plan says so: a phase without changes is passed by.",
+                when={(f"$.needs.{phase.key}", True): phase.name},
+                otherwise=next_step,
+            )
         machine.task(
             phase.name,
             standard.ACT,
@@ -361,7 +379,7 @@ def _add_phases(machine: _Machine) -> None:
             "made, when a freeze has begun, or when AWS rejects a change.",
             phase=phase,
             retriers=ACTING,
-            next_step=look,
+            next_step=wait if phase.at_least else look,
             catch=UNDO,
         )
         machine.task(
@@ -380,7 +398,7 @@ def _add_phases(machine: _Machine) -> None:
             when={("$.settled", True): next_step},
             otherwise=wait,
         )
-        machine.wait(wait, "As long as the last look said.", next_step=look)
+        machine.wait(wait, _WAITING[bool(phase.at_least)], next_step=look)
         machine.longest += _seconds(phase.within)
     machine.task(
         "Verify",

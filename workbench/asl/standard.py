@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from runbooks.errors import TRANSIENT, ChangeUnsettled
+from runbooks.errors import TRANSIENT, ChangeUnsettled, TargetBusy
 
 FRAME_TIMEOUT = 30
 """Seconds that `template.yaml` gives a frame function."""
@@ -61,8 +61,10 @@ TRANSIENT_ERRORS = Retrier(
 )
 """The standard Retry: named errors that pass by themselves, and nothing that a repeat would not mend."""
 
-UNSETTLED = Retrier(errors=(ChangeUnsettled.__name__,), interval=15, backoff=1.5, attempts=8, longest=60)
-"""For the acting tasks: an earlier attempt may still be running, so look again after its own deadline."""
+UNSETTLED = Retrier(
+    errors=(ChangeUnsettled.__name__, TargetBusy.__name__), interval=15, backoff=1.5, attempts=8, longest=60
+)
+"""For the acting tasks: an earlier attempt, or somebody else, may still be at it, so look again a little later."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import sys
 
 from runbooks import catalogue
 from workbench.asl import template
-from workbench.bench import appends, imports, report, runs
+from workbench.bench import appends, evidence, imports, polling, report, runs
 from workbench.embedded import EmbeddedAws
 
 PAGE = imports.REPOSITORY / "docs/benchmarks.md"
@@ -23,9 +23,11 @@ def main() -> None:
             print(f"Measuring {name} ...", file=sys.stderr)
             costs.append(runs.measured(aws, name))
         append = appends.ratio(aws)
+        trail = evidence.measured(aws, catalogue.names(), runs.trail(aws, evidence.RUNBOOK))
     python = ".".join(platform.python_version_tuple()[:2])
     machine = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} processors, Python {python}"
-    text = report.page(costs, append, floor, starts, machine)
+    waits = [polling.compared(each) for each in polling.DURATIONS]
+    text = report.page(costs, waits, append, trail, floor, starts, machine)
     PAGE.write_text(text, encoding="utf-8")
     print(text)
 

@@ -21,8 +21,7 @@ def target_calls(trail: Iterable[Entry]) -> int:
 
 
 def _calls(detail: Mapping[str, Any]) -> list[Any]:
-    reads = detail.get("reads")
-    return [*(reads if isinstance(reads, list) else ()), *([detail["call"]] if detail.get("call") else ())]
+    return [*(detail.get("reads") or ()), *(detail.get("calls") or ())]
 
 
 def _attempts(call: Any) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from workbench.bench import evidence
+from workbench.bench.evidence import TrailCosts
 from workbench.bench.imports import Start
+from workbench.bench.polling import LAG_SECONDS, LAG_SHARE, LOOKS_SHARE, Compared
 from workbench.bench.runs import TIMES, Bare, Costs
 
 RUN_SECONDS, CALLS, APPEND, IMPORT = 1.0, 2.0, 1.5, 1.25
 """The aims: at most these."""
+VERIFY = 0.5
+"""The aim: at least this share of the rate of parsing and hashing."""
 NONE = "none"
 """Stands where nobody has written a bare script."""
 
@@ -18,7 +23,20 @@ def met(value: float, aim: float) -> str:
     return "met" if value <= aim else f"**not met** ({value / aim:.1f} times the aim)"
 
 
-def page(runs: Sequence[Costs], append: float, floor: float, starts: Sequence[Start], machine: str) -> str:
+def flat(read: Sequence[int]) -> bool:
+    """Whether a search reads no more of the largest table than of the smallest, or what a full page may read."""
+    return read[-1] <= max(read[0], evidence.AHEAD)
+
+
+def page(
+    runs: Sequence[Costs],
+    waits: Sequence[Compared],
+    append: float,
+    trail: TrailCosts,
+    floor: float,
+    starts: Sequence[Start],
+    machine: str,
+) -> str:
     """The whole page in Markdown."""
     return "\n".join(
         [
@@ -70,6 +88,29 @@ def page(runs: Sequence[Costs], append: float, floor: float, starts: Sequence[St
                 ),
             ),
             "",
+            "## Waiting",
+            "",
+            "Simulated: phases of about these durations, which are declared to take at least a quarter of that. Looks",
+            "are counted until the end is seen; the lag is how late that is, at worst. The aims: a lag of at most",
+            f"{LAG_SHARE:.0%} or {LAG_SECONDS} s, and from half an hour up at most {LOOKS_SHARE:g} of the looks of",
+            "polling every 30 s.",
+            "",
+            *_table(
+                ["Phase", "Looks", "Every 30 s", "Every 60 s", "Lag", "Lag with percentages", "Aims"],
+                (
+                    [
+                        _duration(wait.duration),
+                        f"{wait.looks:.0f}",
+                        f"{wait.looks_of_30:.0f}",
+                        f"{wait.looks_of_60:.0f}",
+                        f"{wait.lag:.0f} s ({wait.lag / wait.duration:.1%})",
+                        f"{wait.lag_with_percent:.0f} s",
+                        "met" if wait.meets_the_aims else "**not met**",
+                    ]
+                    for wait in waits
+                ),
+            ),
+            "",
             "## Write units",
             "",
             "DynamoDB's write units of that run: every item is written in a transaction, which costs 2 for each KB.",
@@ -84,6 +125,27 @@ def page(runs: Sequence[Costs], append: float, floor: float, starts: Sequence[St
             "",
             f"`Ledger.record`, which writes the entry and the run in one transaction, takes {append:.2f} times as long",
             f"as a plain PutItem of the same entry (aim: {APPEND:g}): {met(append, APPEND)}.",
+            "",
+            f"The trail of an ECS rollback has {trail.entries} entries, each of them one item; half of them have",
+            f"{trail.entry_bytes:,} bytes or more. In the archive an entry takes {trail.archived_bytes:,} bytes.",
+            "",
+            "## Searching and verifying the trail",
+            "",
+            f"Items of the Audit table that `runbook audit search` reads for its first page of {evidence.PAGE}, with",
+            "so many runs in the table. Ten of them are looked for; by runbook and by day there are more than a page.",
+            "The aim: the number does not grow with the table.",
+            "",
+            *_table(
+                ["Search", *(f"{size:,} runs" for size in evidence.SIZES), "Aim"],
+                (
+                    [name, *map(str, read), "met" if flat(read) else "**not met**"]
+                    for name, read in trail.items_read.items()
+                ),
+            ),
+            "",
+            f"`runbook audit verify` of a day's export with {evidence.RUNS} runs and its manifest has",
+            f"{trail.verify_ratio:.2f} of the rate of parsing the same JSON and hashing it bare",
+            f"(aim: {VERIFY:g} or better): {'met' if trail.verify_ratio >= VERIFY else '**not met**'}.",
             "",
             "## A cold start",
             "",
@@ -100,6 +162,10 @@ def page(runs: Sequence[Costs], append: float, floor: float, starts: Sequence[St
             "",
         ]
     )
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds // 3600} h" if seconds >= 3600 else f"{seconds // 60} min"
 
 
 def _compared(calls: int, bare: Bare | None) -> list[str]:

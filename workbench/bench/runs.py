@@ -77,6 +77,11 @@ def measured(aws: EmbeddedAws, runbook: str) -> Costs:
     )
 
 
+def trail(aws: EmbeddedAws, runbook: str) -> list[Entry]:
+    """The audit trail of the runbook's standard incident. Raises NotMeasured."""
+    return _run(aws, runbook)[2]
+
+
 def _run(aws: EmbeddedAws, runbook: str, *, reset: bool = True) -> tuple[float, str, list[Entry]]:
     if reset:
         aws.reset()

@@ -66,6 +66,13 @@ class Account:
             raise Stop(f"The stack {self.stack} has no output {', '.join(sorted(missing))}; is it the runbooks' stack?")
         return ledger_of(self.outputs, self.client("dynamodb"))
 
+    def public_key(self) -> bytes:
+        """The public half, in DER, of the key that the stack seals its trails with. Raises Stop if it has none."""
+        if "SigningKeyAlias" not in self.outputs:
+            raise Stop(f"The stack {self.stack} has no output SigningKeyAlias; deploy this version of it first.")
+        answer = self.client("kms").get_public_key(KeyId=self.outputs["SigningKeyAlias"])
+        return bytes(answer["PublicKey"])
+
     def machine(self, runbook: str) -> str:
         """The ARN of a runbook's state machine."""
         partition, _, region, account = self._described["StackId"].split(":")[1:5]

@@ -1,4 +1,4 @@
-"""`start`, `follow`, `runs` and `audit show`: the runbooks of a stack in an AWS account, or at any endpoint."""
+"""`start`, `follow` and `runs`: the runbooks of a stack in an AWS account, or at any endpoint."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import typer
 
 from workbench.cli.failures import Stop
 from workbench.cli.output import print_json, stderr, stdout, working
-from workbench.cli.reference import runbook_named
-from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, example
+from workbench.cli.reference import runbook_named, runbooks_like
+from workbench.cli.steering import gate_of
+from workbench.cli.texts import DEFAULT_STACK, ApiUrl, Endpoint, Json, OverApi, Profile, Region, Stack, example
 
 if TYPE_CHECKING:
     from runbooks.store.runs import Run
@@ -44,24 +45,17 @@ def register(app: typer.Typer) -> None:
         "runs",
         epilog=example("runbook runs --open", "runbook runs --runbook ecs-service-rollback --stack runbooks-prod"),
     )(runs)
-    audit = typer.Typer(
-        help="What happened in a run, entry by entry.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        epilog=example(f"runbook audit show {_A_RUN}"),
-    )
-    audit.command("show", epilog=example(f"runbook audit show {_A_RUN}"))(audit_show)
-    app.add_typer(audit, name="audit")
 
 
-def _open(stack: str, region: str | None, profile: str | None, endpoint_url: str | None) -> Account:
+def opened(stack: str, region: str | None, profile: str | None, endpoint_url: str | None) -> Account:
+    """The account that the options of a command name."""
     from workbench.cli.account import Account
 
     return Account.open(stack, region=region, profile=profile, endpoint_url=endpoint_url)
 
 
 def start(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook.", autocompletion=runbooks_like)],
     source: Annotated[
         str | None, typer.Option("--input", metavar="FILE", help="The input as a JSON file; - reads standard input.")
     ] = None,
@@ -80,6 +74,8 @@ def start(
     ] = None,
     then_follow: Annotated[bool, typer.Option("--follow", help="Stay until the run has ended.")] = False,
     as_json: Json = False,
+    via_api: OverApi = False,
+    api_url: ApiUrl = None,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
     profile: Profile = None,
@@ -87,17 +83,24 @@ def start(
 ) -> None:
     """Start a runbook in an AWS account.
 
-    The input is checked here first. Nothing is changed unless its mode is execute.
+    The input is checked here first. Nothing is changed unless its mode is execute. The same --name and input twice are
+    one run. Through the API the run is asked for by whoever signs in, and AWS vouches for that.
     """
     from runbooks.store.runs import run_id_of
     from workbench.cli import starting
 
     runbook = runbook_named(name)
     document = starting.with_fields(starting.document_from(source), field or (), runbook)
-    account = _open(stack, region, profile, endpoint_url)
+    account = opened(stack, region, profile, endpoint_url)
     if isinstance(document, dict):
         given = {"mode": mode, "reason": reason, "requested_by": requested_by}
         document = document | {key: value for key, value in given.items() if value is not None}
+        if via_api or api_url:
+            if requested_by is not None:
+                raise Stop("The API knows who asks, so --requested-by says nothing there. Leave it out.")
+            starting.checked(runbook, document | {"requested_by": "whoever signs in"})
+            _start_over_api(account, api_url, name, document, execution, then_follow=then_follow, as_json=as_json)
+            return
         if "requested_by" not in document:
             # The rest is checked first: who is told that a field is missing should not have to sign in for it.
             starting.checked(runbook, document | {"requested_by": "unknown"})
@@ -109,8 +112,33 @@ def start(
     run_id = run_id_of(name, arn, started["startDate"].astimezone(UTC))
     if then_follow:
         _follow(account, name, run_id, arn, as_json=as_json)
-    elif as_json:
-        print_json({"run_id": run_id, "execution_arn": arn, "runbook": name, "mode": document.get("mode", "plan")})
+    else:
+        _say_started(run_id, arn, name, document.get("mode", "plan"), as_json=as_json)
+
+
+def _start_over_api(
+    account: Account,
+    api_url: str | None,
+    runbook: str,
+    document: dict[str, Any],
+    key: str | None,
+    *,
+    then_follow: bool,
+    as_json: bool,
+) -> None:
+    from workbench.cli import over_api
+
+    gate = gate_of(account, api_url)
+    started = over_api.start(gate, runbook, document, key)
+    if then_follow:
+        over_api.follow(gate, started["run_id"], poll=_POLL, as_json=as_json)
+    else:
+        _say_started(started["run_id"], started["execution_arn"], runbook, started["mode"], as_json=as_json)
+
+
+def _say_started(run_id: str, arn: str, runbook: str, mode: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"run_id": run_id, "execution_arn": arn, "runbook": runbook, "mode": mode})
     else:
         stdout().print(f"{run_id}\n{arn}", soft_wrap=True)
         stderr().print(f"Started. See how it goes: runbook follow {run_id}", soft_wrap=True)
@@ -141,13 +169,20 @@ def _started(account: Account, runbook: str, execution: str, text: str) -> dict[
 def follow(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or an execution's ARN.")],
     as_json: Json = False,
+    via_api: OverApi = False,
+    api_url: ApiUrl = None,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
     profile: Profile = None,
     endpoint_url: Endpoint = None,
 ) -> None:
     """Watch a run to its end. Ends with 0 if it succeeded, 1 if it failed."""
-    account = _open(stack, region, profile, endpoint_url)
+    account = opened(stack, region, profile, endpoint_url)
+    if via_api or api_url:
+        from workbench.cli import over_api
+
+        over_api.follow(gate_of(account, api_url), over_api.run_id_only(run), poll=_POLL, as_json=as_json)
+        return
     if _EXECUTION.fullmatch(run):
         runbook, run_id = account.run_of_execution(run)
         arn = run
@@ -230,10 +265,14 @@ def _seconds(described: dict[str, Any]) -> int:
 
 
 def runs(
-    runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Only this runbook's.")] = None,
+    runbook: Annotated[
+        str | None, typer.Option("--runbook", metavar="NAME", help="Only this runbook's.", autocompletion=runbooks_like)
+    ] = None,
     target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="Only those on this target.")] = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
     as_json: Json = False,
+    via_api: OverApi = False,
+    api_url: ApiUrl = None,
     stack: Stack = DEFAULT_STACK,
     region: Region = None,
     profile: Profile = None,
@@ -244,7 +283,14 @@ def runs(
 
     if runbook is not None:
         runbook_named(runbook)
-    ledger = _open(stack, region, profile, endpoint_url).ledger
+    account = opened(stack, region, profile, endpoint_url)
+    if via_api or api_url:
+        from workbench.cli import over_api
+
+        listed = over_api.runs(gate_of(account, api_url), runbook, target, only_open=only_open)
+        _show_runs(listed, as_json=as_json)
+        return
+    ledger = account.ledger
     with working("Reading the State table", quiet=not stderr().is_terminal):
         if only_open:
             found = [run for run in ledger.unfinished() if run.status == "open"]
@@ -254,8 +300,12 @@ def runs(
             found = [run for name in ([runbook] if runbook else catalogue.names()) for run in ledger.runs_of(name)]
     wanted = [run for run in found if runbook in {None, run.runbook} and (target is None or target in run.targets)]
     wanted.sort(key=lambda run: run.started_at, reverse=True)
+    _show_runs([_run_document(run) for run in wanted], as_json=as_json)
+
+
+def _show_runs(wanted: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        print_json([_run_document(run) for run in wanted])
+        print_json(wanted)
     elif not wanted:
         stdout().print("There are no such runs.")
     else:
@@ -277,18 +327,18 @@ def _run_document(run: Run) -> dict[str, Any]:
     }
 
 
-def _print_runs(wanted: list[Run]) -> None:
-    from workbench.cli.words import short_target
+def _print_runs(wanted: list[dict[str, Any]]) -> None:
+    from workbench.cli.words import short_person, short_target
 
     rows = [("RUN", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
     rows += [
         (
-            run.run_id,  # begins with the runbook's name
-            run.outcome or run.status,
-            run.error_name or "-",
-            run.started_at[:19].replace("T", " "),
-            run.requested_by or "unknown",
-            ", ".join(short_target(target) for target in run.targets) or "-",
+            run["run_id"],  # begins with the runbook's name
+            run["status"],
+            run["error"] or "-",
+            run["started_at"][:19].replace("T", " "),
+            short_person(run["requested_by"] or "unknown"),
+            ", ".join(short_target(target) for target in run["targets"]) or "-",
         )
         for run in wanted
     ]
@@ -297,43 +347,3 @@ def _print_runs(wanted: list[Run]) -> None:
         # One line a run, however long: it can be searched, and a terminal wraps it.
         cells = (f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
         stdout().print("  ".join(cells), soft_wrap=True)
-
-
-def audit_show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")],
-    as_json: Json = False,
-    stack: Stack = DEFAULT_STACK,
-    region: Region = None,
-    profile: Profile = None,
-    endpoint_url: Endpoint = None,
-) -> None:
-    """Show what happened in a run.
-
-    Checks that no entry was changed or left out, and ends with 1 if one was.
-    """
-    from runbooks.store import audit
-    from workbench.cli import words
-    from workbench.cli.story import timeline
-
-    account = _open(stack, region, profile, endpoint_url)
-    trail = account.ledger.trail(run)
-    about = account.ledger.find(run) if trail else account.run(run)
-    faults = audit.faults(trail)
-    going_on = about is not None and about.status == "open"
-    broken = [fault for fault in faults if not (going_on and fault.startswith("the trail is not closed"))]
-    if as_json:
-        entries = [entry.model_dump(mode="json") for entry in trail]
-        print_json({"run_id": run, "entries": entries, "faults": broken, "audit_verified": not broken})
-    else:
-        console = stdout()
-        if about is not None:
-            targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
-            console.print(f"{about.run_id}  on {targets}", soft_wrap=True)
-            how = about.error_name or about.outcome or about.status
-            asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
-            console.print(f'{how}, {about.mode or "no mode"}, {asked}: "{about.reason}"\n', soft_wrap=True)
-        console.print(timeline(console, trail))
-        still = ", the run has not ended" if going_on else ""
-        console.print(f"\n{words.verified(trail, broken)}{still}", soft_wrap=True)
-    if broken:
-        raise typer.Exit(1)

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from workbench.cli import accounts, demo, reference, scaffold
+from workbench.cli import accounts, audit, demo, reference, scaffold, serve, steering
 from workbench.cli.failures import Stop, sentence
 from workbench.cli.texts import example
 
@@ -72,7 +72,7 @@ app = typer.Typer(
     cls=Commands,
     name="runbook",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -82,4 +82,7 @@ app = typer.Typer(
 reference.register(app)
 demo.register(app)
 accounts.register(app)
+audit.register(app)
+steering.register(app)
+serve.register(app)
 scaffold.register(app)

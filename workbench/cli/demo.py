@@ -9,13 +9,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from workbench.cli.failures import Stop, sentence
 from workbench.cli.output import print_json, stderr, stdout, working
-from workbench.cli.reference import runbook_named
+from workbench.cli.reference import runbook_named, runbooks_like
 from workbench.cli.texts import Json, example
 
 if TYPE_CHECKING:
@@ -31,13 +32,19 @@ PACE = 0.4
 
 def register(app: typer.Typer) -> None:
     """Adds the command."""
-    examples = ("runbook demo", "runbook demo ecs-service-rollback --plan", "runbook demo --all --json")
+    examples = (
+        "runbook demo",
+        "runbook demo ecs-service-rollback --plan",
+        "runbook demo --export trail.json --key-out key.pem",
+        "runbook demo --all --json",
+    )
     app.command("demo", epilog=example(*examples))(demo)
 
 
 def demo(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help=f"The runbook; {FIRST} if none is named.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help=f"The runbook; {FIRST} if none is named.", autocompletion=runbooks_like),
     ] = None,
     scenario: Annotated[
         str | None, typer.Option("--scenario", help="The incident; the runbook's standard incident if none is named.")
@@ -47,6 +54,12 @@ def demo(
     everything: Annotated[
         bool, typer.Option("--all", help="Every incident of the runbook, or of all of them; one line each.")
     ] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="Write the run's sealed audit trail to a file.")
+    ] = None,
+    key_out: Annotated[
+        Path | None, typer.Option("--key-out", metavar="KEYFILE", help="Write the public key that it is sealed with.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Break an AWS in this process and watch a runbook mend it. Needs no account and no network.
@@ -57,21 +70,45 @@ def demo(
         raise Stop("With --plan nobody is asked, so nobody can --deny. Give one of them.")
     if everything and scenario:
         raise Stop("--all runs every scenario, and --scenario one. Give one of them.")
+    if everything and (export or key_out):
+        raise Stop("--all runs every scenario, and --export and --key-out are about one. Leave out --all.")
     chosen = _chosen(name, scenario, everything=everything)
     mode: Literal["plan"] | None = "plan" if plan else None
     decision: Literal["deny"] | None = "deny" if deny else None
     watched = not everything and not as_json
-    with _embedded(PACE if watched and sys.stdout.isatty() else 0.0) as aws:
+    with embedded(PACE if watched and sys.stdout.isatty() else 0.0) as aws:
         if watched:
             ((runbook, only),) = chosen
             results: list[Result] = [_watch(aws, runbook, only, mode, decision)]
         else:
             results = _each(aws, chosen, mode, decision, lines=everything and not as_json)
+        if export or key_out:
+            _keep(aws, results[0], export, key_out)
     if as_json:
         documents = [result.document() for result in results]
         print_json(documents if everything else documents[0])
     if not all(result.is_as_expected(told=everything and not as_json) for result in results):
         raise typer.Exit(1)
+
+
+def _keep(aws: EmbeddedAws, result: Result, file: Path | None, key_file: Path | None) -> None:
+    """Writes the trail, once it is sealed, and the key. CloudTrail names the one who is said to have asked."""
+    from runbooks.policy import person
+    from workbench.evidence.export import export
+    from workbench.evidence.keys import pem_of
+    from workbench.ledger import ledger_of
+
+    incident = result.incident
+    if incident is None:
+        raise Stop(f"There is no trail to export. {' '.join(result.wrong())}")
+    key = aws.client("kms").get_public_key(KeyId=aws.outputs["SigningKeyAlias"])["PublicKey"]
+    if key_file is not None:
+        key_file.write_bytes(pem_of(key))
+    if file is not None:
+        aws.cloudtrail(person(incident.run.requested_by if incident.run else "") or "unknown", incident.execution_arn)
+        aws.invoke("SealFunction", {})
+        trail = ledger_of(aws.outputs, aws.client("dynamodb")).trail(incident.run_id)
+        file.write_bytes(export({incident.run_id: trail}, [key]))
 
 
 @dataclass(frozen=True)
@@ -138,14 +175,21 @@ def _chosen(name: str | None, scenario: str | None, *, everything: bool) -> list
     return [(only, there_are[only][wanted])]
 
 
+def chosen_scenario(name: str | None, scenario: str | None) -> Scenario:
+    """The scenario that is meant. Raises Stop listing what there is."""
+    ((_, only),) = _chosen(name, scenario, everything=False)
+    return only
+
+
 @contextmanager
-def _embedded(pace: float) -> Iterator[EmbeddedAws]:
+def embedded(pace: float, *, api_port: int = 0) -> Iterator[EmbeddedAws]:
+    """An embedded AWS for a command: quiet, and announced as it boots. Raises OSError if the API's port is taken."""
     with working("Starting an AWS in this process and deploying the runbooks to it"):
         warnings.simplefilter("ignore")
         logging.disable(logging.ERROR)
         from workbench.embedded import EmbeddedAws
 
-        aws = EmbeddedAws(stage="dev", region="eu-central-1", pace=pace)
+        aws = EmbeddedAws(stage="dev", region="eu-central-1", pace=pace, api_port=api_port)
     with aws:
         yield aws
 

@@ -32,6 +32,13 @@ def runbook_named(name: str) -> Any:
     return catalogue.load(name)
 
 
+def runbooks_like(incomplete: str) -> list[str]:
+    """The names that a shell may complete to."""
+    from runbooks import catalogue
+
+    return [name for name in catalogue.names() if name.startswith(incomplete)]
+
+
 def list_runbooks(as_json: Json = False) -> None:
     """List the runbooks, and the incidents that `demo` can show for each."""
     from runbooks import catalogue
@@ -66,7 +73,10 @@ def list_runbooks(as_json: Json = False) -> None:
             console.print(table)
 
 
-def show(name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook.")], as_json: Json = False) -> None:
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The runbook.", autocompletion=runbooks_like)],
+    as_json: Json = False,
+) -> None:
     """Show a runbook: its procedure, the fields of its input, and the graph of its state machine."""
     from runbooks import catalogue
     from workbench.cli import graph
@@ -126,21 +136,23 @@ def compile_machines(
     check: Annotated[bool, typer.Option("--check", help="Write nothing; fail if a file differs.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compile every runbook's declaration to `statemachines/`."""
+    """Compile every runbook's declaration to `statemachines/`, and all of them to `docs/catalogue.md`."""
+    from workbench import catalogue_page
     from workbench.asl.compiler import drift, write_all
 
     if check:
-        sentences = drift(MACHINES)
+        sentences = drift(MACHINES) + catalogue_page.drift(REPOSITORY)
         if as_json:
             print_json({"drift": sentences})
         elif sentences:
             raise Stop("\n".join(sentences), 1)
         else:
-            stdout().print("The compiled state machines are what the declarations say.")
+            stdout().print("The compiled state machines and the catalogue are what the declarations say.")
         if sentences:
             raise typer.Exit(1)
         return
-    written = [str(path.relative_to(REPOSITORY)) for path in write_all(MACHINES)]
+    changed = write_all(MACHINES) + catalogue_page.write(REPOSITORY)
+    written = [str(path.relative_to(REPOSITORY)) for path in changed]
     if as_json:
         print_json({"written": written})
     else:

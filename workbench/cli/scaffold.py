@@ -33,14 +33,13 @@ def new(
 ) -> None:
     """Write a new runbook: small, working, and marked wherever you replace something.
 
-    It adds the runbook's folder, a start input, a test, incidents, a block of the template and the compiled machine.
+    It adds the runbook's folder, a start input, a test, incidents, a block of the template and what is compiled.
     """
-    from workbench import scaffold
+    from workbench import catalogue_page, scaffold
 
     try:
         plan = scaffold.planned(root, name, title, service)
-        machine = Path("statemachines", f"{name}.asl.json")
-        paths = [*plan.paths, machine] if dry_run else scaffold.write(root, plan, name)
+        paths = [*plan.paths, *scaffold.compiled_to(name)] if dry_run else scaffold.write(root, plan, name)
     except scaffold.Unfit as unfit:
         raise Stop(str(unfit)) from None
     written = [path.as_posix() for path in paths]
@@ -49,7 +48,8 @@ def new(
         return
     console = stdout()
     for path in paths:
-        would, did = ("Would change", "Changed") if path in plan.changed else ("Would write", "Wrote")
+        changes = path in plan.changed or path == catalogue_page.PAGE
+        would, did = ("Would change", "Changed") if changes else ("Would write", "Wrote")
         console.print(f"{would if dry_run else did} {path.as_posix()}.")
     if not dry_run:
         stderr().print(f"It works as it is: `runbook demo {name}`. Now replace what is marked with {scaffold.MARK!r}.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -157,7 +157,7 @@ class Story:
         reason = str(entry.detail.get("reason", ""))
         match entry.detail.get("progress"):
             case "pending":
-                self._progress[entry.state] = reason
+                self._progress[entry.state] = f"{bar(entry.detail)}{reason}{_so_far(entry.detail)}"
             case "failed":
                 self._waiting.pop(question, None)
                 self.say(question, Text.assemble(("no", "red"), f": {reason}"))
@@ -166,10 +166,11 @@ class Story:
                 self.say(question, Text.assemble(("yes", "green"), f": {reason}"))
 
     def _exited_look(self, moment: Moment) -> None:
-        reason, question = self._progress.pop(moment.state), _question(moment.state)
+        progress, question = self._progress.pop(moment.state), _question(moment.state)
         wait = moment.output.get("wait_seconds") if isinstance(moment.output, dict) else None
-        text = f"{bar(reason)}{reason}{f', looking again in {wait} s' if wait else ''}"
-        if self._live is None:
+        text = f"{progress}{f', looking again in {wait} s' if wait else ''}"
+        # Without a line that moves, looks that show no progress would fill the screen.
+        if self._live is None and progress.partition("]")[0] != self._waiting.get(question, "").partition("]")[0]:
             self.say(question, text)
         self._waiting[question] = text
         self.under_way(question, text)
@@ -263,13 +264,28 @@ def _question(state: str) -> str:
     return state
 
 
-def bar(reason: str) -> str:
-    """A bar for a reason that counts (`1 of 2 tasks run`); nothing for one that does not."""
-    counted = re.search(r"\b(\d+) of (\d+)\b", reason)
-    if counted is None or int(counted[2]) == 0:
+def bar(detail: Mapping[str, Any]) -> str:
+    """A bar for a look: what the service says in percent, what the reason counts (`1 of 2 tasks run`), or the time
+    that has passed of the time that there is."""
+    counted = re.search(r"\b(\d+) of (\d+)\b", str(detail.get("reason", "")))
+    if detail.get("percent") is not None:
+        share = detail["percent"] / 100
+    elif counted is not None and int(counted[2]):
+        share = int(counted[1]) / int(counted[2])
+    elif detail.get("within"):
+        share = detail.get("elapsed", 0) / detail["within"]
+    else:
         return ""
-    filled = min(_BAR, round(_BAR * int(counted[1]) / int(counted[2])))
+    filled = max(0, min(_BAR, round(_BAR * share)))
     return f"[{'=' * filled}{'>' if filled < _BAR else ''}{' ' * (_BAR - filled - 1)}]  "
+
+
+def _so_far(detail: Mapping[str, Any]) -> str:
+    """How long it has taken, once that is a minute or more, and what it may take."""
+    elapsed, within = detail.get("elapsed", 0), detail.get("within")
+    if elapsed < 60 or not within:
+        return ""
+    return f", {elapsed // 60} min so far, {within // 60} at most"
 
 
 def _label_width(runbook: str) -> int:

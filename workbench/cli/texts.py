@@ -24,4 +24,13 @@ Endpoint = Annotated[
     str | None,
     typer.Option("--endpoint-url", help="Where AWS answers, for an emulator; AWS_ENDPOINT_URL works as well."),
 ]
+OverApi = Annotated[
+    bool, typer.Option("--api", envvar="RUNBOOK_API", help="Go through the stack's HTTP API instead of AWS itself.")
+]
+ApiUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--api-url", envvar="RUNBOOK_API_URL", help="Where the HTTP API answers; the stack says so if absent."
+    ),
+]
 DEFAULT_STACK = "runbooks-dev"

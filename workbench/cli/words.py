@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from runbooks import clock
-from runbooks.model import Change, Irreversible
+from runbooks.model import Change, Undo
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Run
 
@@ -64,19 +64,18 @@ def before_after(was: str, becomes: str) -> str:
 
 def way_back(change: Change) -> str:
     """How a change is undone."""
-    if isinstance(change.undo, Irreversible):
-        return f"cannot be undone: {change.undo.irreversible}"
-    return f"undo: {change.undo.operation}, back to {difference(change.was, change.becomes)[1]}"
+    back = f", back to {difference(change.was, change.becomes)[1]}" if isinstance(change.undo, Undo) else ""
+    return f"{change.way_back}{back}"
 
 
 def call(detail: Detail) -> list[str]:
-    """How long an AWS call took, and by what AWS finds it again."""
-    made = detail.get("call") or {}
+    """How long the AWS calls of a change took, and by what AWS finds the last one again."""
+    made = detail.get("calls") or []
     parts = []
-    if "duration_ms" in made:
-        parts.append(f"{made['duration_ms'] / 1000:.1f} s")
-    if made.get("request_id"):
-        parts.append(f"request {made['request_id']}")
+    if made and "duration_ms" in made[-1]:
+        parts.append(f"{sum(call.get('duration_ms', 0) for call in made) / 1000:.1f} s")
+    if made and made[-1].get("request_id"):
+        parts.append(f"request {made[-1]['request_id']}")
     return parts
 
 
@@ -108,6 +107,14 @@ def _settled(detail: Detail) -> str:
     return f"change {detail.get('number')} is {detail.get('status')}{note}"
 
 
+def _adopted(detail: Detail) -> str:
+    return f"{detail.get('number')}. {detail.get('operation')}: {detail.get('note')}"
+
+
+def _waits(detail: Detail) -> str:
+    return f"looking again in {detail.get('seconds')} s"
+
+
 def _started(detail: Detail) -> str:
     given = detail.get("input")
     if not isinstance(given, dict):
@@ -124,10 +131,11 @@ def _policy(detail: Detail) -> str:
 def _diagnosed(detail: Detail) -> str:
     plan = f"; plan {detail['plan_hash'][:HASH]}" if detail.get("plan_hash") else ""
     findings, reads = counted(detail.get("findings", ()), "finding"), counted(detail.get("reads", ()), "read")
-    return f"{_verdict(detail).rstrip('.')}{plan} ({findings}, {reads})"
+    return f"{verdict(detail).rstrip('.')}{plan} ({findings}, {reads})"
 
 
-def _verdict(detail: Detail) -> str:
+def verdict(detail: Detail) -> str:
+    """What a diagnosis came to, and why."""
     return f"{detail.get('verdict', '').replace('_', ' ')}: {detail.get('reason')}"
 
 
@@ -159,6 +167,16 @@ def _closed(detail: Detail) -> str:
     return f"{detail.get('outcome')}{error}, after {duration(detail.get('seconds'))}"
 
 
+def _attributed(detail: Detail) -> str:
+    wrong = "; ".join(detail.get("contradictions", ()))
+    return f"CloudTrail: {detail.get('caller')} started it{f'. CONTRADICTION: {wrong}' if wrong else ''}"
+
+
+def _sealed(detail: Detail) -> str:
+    who = f"started by {detail['attributed_to']}" if detail.get("attributed_to") else "its starter is UNVERIFIED"
+    return f"{who}; signed with the key {str(detail.get('key'))[:HASH]}"
+
+
 _WORDS: dict[str, Callable[[Detail], str]] = {
     "run.started": _started,
     "policy.passed": _policy,
@@ -166,6 +184,8 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "reads.failed": lambda detail: f"{detail.get('error')}: {detail.get('cause')}",
     "approval.requested": _requested,
     "approval.decided": _decided,
+    "approval.revoked": _decided,
+    "run.stopped": lambda detail: f'told to stop: "{detail.get("reason") or "no reason given"}"',
     "approval.expired": lambda detail: f"nobody decided before {time_of(detail['expires_at'])}; the request is void",
     "target.locked": _locked,
     "phase.started": lambda detail: "the target is still as the plan found it",
@@ -183,12 +203,24 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "undo.done": _called,
     "undo.rejected": _failed,
     "undo.unknown": _failed,
+    "change.adopted": _adopted,
     "undo.recognised": _settled,
+    "undo.settled": _settled,
+    "undo.omitted": _settled,
+    "undo.contained": _settled,
+    "undo.needless": _settled,
+    "undo.awaits": _settled,
+    "undo.waits": _waits,
     "undo.impossible": _settled,
-    "verified": _verdict,
-    "not.verified": _verdict,
+    "verified": verdict,
+    "not.verified": verdict,
     "run.reaped": _reaped,
     "run.closed": _closed,
+    "run.attributed": _attributed,
+    "run.sealed": _sealed,
+    "manifest.opened": lambda detail: f"{detail.get('day')}, after {str(detail.get('previous'))[:HASH]}",
+    "manifest.listed": lambda detail: f"{detail.get('run_id')}, {detail.get('entries')} entries",
+    "manifest.sealed": lambda detail: f"{detail.get('runs')} runs; signed with the key {str(detail.get('key'))[:HASH]}",
 }
 
 

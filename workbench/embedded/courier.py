@@ -33,11 +33,14 @@ class Courier:
         finally:
             self._done()
 
-    def deliver(self, what: str, attempt: Callable[[], str | None]) -> None:
-        """Calls `attempt` until it returns None (delivered) or ATTEMPTS are used up; a string says what failed."""
+    def deliver(self, what: str, attempt: Callable[[], str | None], park: Callable[[], None] | None = None) -> None:
+        """Calls `attempt` until it returns None (delivered) or ATTEMPTS are used up; a string says what failed.
+
+        What failed in every attempt is handed to `park`, if there is a place for it, and else counts as undelivered.
+        """
         with self._idle:
             self._open += 1
-        self._threads.submit(self._run, what, attempt, self._round)
+        self._threads.submit(self._run, what, attempt, park, self._round)
 
     def settle(self, timeout: float) -> None:
         """Waits until nothing is open. Raises TimeoutError after `timeout` real seconds."""
@@ -61,7 +64,7 @@ class Courier:
         """Waits for what runs and takes nothing more."""
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _run(self, what: str, attempt: Callable[[], str | None], number: int) -> None:
+    def _run(self, what: str, attempt: Callable[[], str | None], park: Callable[[], None] | None, number: int) -> None:
         try:
             problem: str | None = None
             for _ in range(ATTEMPTS):
@@ -70,7 +73,10 @@ class Courier:
                 problem = attempt()
                 if problem is None:
                     return
-            self.undelivered.append(f"{what}: {problem}")
+            if park is not None:
+                park()
+            else:
+                self.undelivered.append(f"{what}: {problem}")
         except Exception as error:  # noqa: BLE001  # a thread of ours has nobody else to tell
             self.undelivered.append(f"{what}: {type(error).__name__}: {error}")
         finally:

@@ -11,10 +11,11 @@ from workbench.embedded.courier import Courier
 from workbench.embedded.functions import Functions
 from workbench.embedded.identities import identity
 from workbench.embedded.patterns import matches
-from workbench.embedded.stack import Rule, Stack
+from workbench.embedded.stack import EventSource, Rule, Stack
 from workbench.embedded.states import Run
 
 ENDED = "Step Functions Execution Status Change"
+CALLED = "AWS API Call via CloudTrail"
 
 
 class Events:
@@ -28,7 +29,10 @@ class Events:
         stacks: Callable[[], list[Stack]],
         account: str,
         region: str,
+        park: Callable[[str, dict[str, Any]], None],
     ) -> None:
+        """`park(queue, message)` puts a message on the queue of that ARN."""
+        self._park = park
         self._clock = clock
         self._courier = courier
         self._functions = functions
@@ -36,10 +40,45 @@ class Events:
         self._account = account
         self._region = region
         self._number = 0
+        self.sent: list[dict[str, Any]] = []
+        """What was put onto the bus since the last reset, as the rules saw it."""
 
     def execution_ended(self, run: Run) -> None:
         """Tells the rules that match, as EventBridge does."""
-        event = self._envelope("aws.states", ENDED, [run.arn], _ended_detail(run))
+        self.emit(self._envelope("aws.states", ENDED, [run.arn], _ended_detail(run)))
+
+    def execution_started(self, run: Run, user: str) -> None:
+        """Tells the rules that match of the StartExecution call, as CloudTrail does some minutes later."""
+        event = self._envelope("aws.states", CALLED, [], {})
+        event["detail"] = _called_detail(run, user, event)
+        self.emit(event)
+
+    def put(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
+        """PutEvents: each entry becomes an event on the default bus, and `sent` keeps it."""
+        answers: list[dict[str, str]] = []
+        for entry in entries:
+            if str(entry.get("EventBusName", "default")).rpartition("/")[2] != "default":
+                raise NotImplementedError("an event bus other than the default one")
+            missing = next((name for name in ("Source", "DetailType", "Detail") if not entry.get(name)), None)
+            problem = (
+                "InvalidArgument",
+                f"Parameter {missing} is not valid. Reason: {missing} is a required argument.",
+            )
+            if missing is None:
+                problem = _objection(entry)
+            if problem[0]:
+                answers.append({"ErrorCode": problem[0], "ErrorMessage": problem[1]})
+                continue
+            event = self._envelope(
+                entry["Source"], entry["DetailType"], list(entry.get("Resources", [])), json.loads(entry["Detail"])
+            )
+            self.sent.append(event)
+            self.emit(event)
+            answers.append({"EventId": event["id"]})
+        return {"FailedEntryCount": sum("ErrorCode" in answer for answer in answers), "Entries": answers}
+
+    def emit(self, event: dict[str, Any]) -> None:
+        """An event arrives on the default bus: every rule that it matches calls its functions."""
         for rule in self.rules():
             if rule.pattern is not None and matches(rule.pattern, event):
                 for target in rule.targets:
@@ -50,8 +89,9 @@ class Events:
         return [rule for stack in self._stacks() for rule in stack.rules]
 
     def reset(self) -> None:
-        """Counts events from one again."""
+        """Forgets what was sent, and counts events from one again."""
         self._number = 0
+        self.sent.clear()
 
     def scheduled(self, rule_arn: str) -> dict[str, Any]:
         """The event that a schedule sends."""
@@ -63,7 +103,22 @@ class Events:
             if f":table/{table}/stream/" not in source.stream:
                 continue
             if not source.filters or any(matches(pattern, record) for pattern in source.filters):
-                self.invoke_later(source.function, {"Records": [{**record, "eventSourceARN": source.stream}]})
+                self._stream_later(source, {**record, "eventSourceARN": source.stream})
+
+    def _stream_later(self, source: EventSource, record: dict[str, Any]) -> None:
+        """A batch of one record. What fails for good goes to the queue of the event source, if it has one."""
+        text = json.dumps({"Records": [record]})
+
+        def attempt() -> str | None:
+            outcome = self._functions.invoke(source.function, text)
+            answer = None if outcome.failed else json.loads(outcome.payload)
+            failed = outcome.failed or (isinstance(answer, dict) and answer.get("batchItemFailures"))
+            return outcome.payload if failed else None
+
+        def park() -> None:
+            self._park(str(source.parked_at), _failed_batch(source, record))
+
+        self._courier.deliver(source.function, attempt, park if source.parked_at else None)
 
     def invoke_later(self, function: str, event: Any) -> None:
         """An asynchronous invocation."""
@@ -88,6 +143,71 @@ class Events:
             "resources": resources,
             "detail": detail,
         }
+
+
+def _objection(entry: dict[str, Any]) -> tuple[str, str]:
+    """Why EventBridge does not take an entry that has all its parts; two empty strings if it does."""
+    if str(entry["Source"]).startswith("aws."):
+        return "NotAuthorizedForSource", "Not authorized for the source."
+    try:
+        detail = json.loads(entry["Detail"])
+    except ValueError:
+        return "MalformedDetail", "Detail is malformed."
+    return ("", "") if isinstance(detail, dict) else ("MalformedDetail", "Detail is malformed.")
+
+
+def _failed_batch(source: EventSource, record: dict[str, Any]) -> dict[str, Any]:
+    """What Lambda sends to the queue: where the batch is in the stream, and not the batch itself."""
+    number = record["dynamodb"]["SequenceNumber"]
+    return {
+        "requestContext": {"functionArn": source.function, "condition": "RetryAttemptsExhausted"},
+        "version": "1.0",
+        "DDBStreamBatchInfo": {
+            "streamArn": source.stream,
+            "startSequenceNumber": number,
+            "endSequenceNumber": number,
+            "batchSize": 1,
+        },
+    }
+
+
+def _called_detail(run: Run, user: str, event: dict[str, Any]) -> dict[str, Any]:
+    """CloudTrail's record of the call. Its times are in seconds; the input is not in it."""
+    account, base = event["account"], run.machine.arn
+    qualifier = run.alias or run.version
+    return {
+        "eventVersion": "1.11",
+        "userIdentity": {
+            "type": "IAMUser",
+            "principalId": f"AIDA{user.upper():X<17.17}",
+            "arn": f"arn:aws:iam::{account}:user/{user}",
+            "accountId": account,
+            "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "userName": user,
+        },
+        "eventTime": run.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "eventSource": "states.amazonaws.com",
+        "eventName": "StartExecution",
+        "awsRegion": event["region"],
+        "sourceIPAddress": "203.0.113.7",
+        "userAgent": "aws-cli/2.31.0",
+        "requestParameters": {
+            "input": "HIDDEN_DUE_TO_SECURITY_REASONS",
+            "name": run.name,
+            "stateMachineArn": base if qualifier is None else f"{base}:{qualifier}",
+        },
+        "responseElements": {
+            "executionArn": run.arn,
+            "startDate": run.started.strftime("%b %d, %Y, %I:%M:%S %p"),
+        },
+        "requestID": identity("cloudtrail request", int(run.started.timestamp() * 1000)),
+        "eventID": identity(run.arn, 1),
+        "readOnly": False,
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": account,
+        "eventCategory": "Management",
+    }
 
 
 def _ended_detail(run: Run) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import json
+import re
 import socket
 import threading
 import traceback
@@ -25,6 +26,8 @@ Fake = Callable[[Call], Any]
 """Answers a call with a dictionary in the shape of its output, a whole Response, or None to leave it to moto."""
 Guard = Callable[[Call, Callable[[], Response]], Response]
 Observer = Callable[[Call, bytes], None]
+Gate = Callable[[Call], None]
+"""Raises ServiceError for a call that is not let through."""
 
 
 class SeenCall(NamedTuple):
@@ -33,6 +36,9 @@ class SeenCall(NamedTuple):
     operation: str
     caller: str
     status: int
+
+
+_NO_ID = re.compile(rb"<RequestId>(request-id|embedded)</RequestId>")
 
 
 class Endpoint:
@@ -47,8 +53,10 @@ class Endpoint:
         self._fakes: dict[str, Fake] = {}
         self._observers: dict[str, list[Observer]] = {}
         self._guards: dict[str, Guard] = {}
+        self.gate: Gate | None = None
+        """Asked first."""
         self._moto = DomainDispatcherApplication(create_backend_app)
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=_Handler)
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Handler)
         self._server.daemon_threads = True  # type: ignore[attr-defined]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -83,7 +91,7 @@ class Endpoint:
         """Stops answering."""
         self._server.shutdown()
         self._server.server_close()
-        _Handler.hang_up()
+        Handler.hang_up()
         self._thread.join()
 
     # -- serving -------------------------------------------------------------------------------------------------------
@@ -99,7 +107,10 @@ class Endpoint:
         else:
             status, headers, content = self._answer(call)
             self.calls.append(SeenCall(call.name, call.caller, status))
-            headers["x-amzn-RequestId"] = identity("request", next(self._numbers))
+            request_id = identity("request", next(self._numbers))
+            headers["x-amzn-RequestId"] = request_id
+            # The query protocol has it in the body too, where the serializer knows none.
+            content = _NO_ID.sub(b"<RequestId>%s</RequestId>" % request_id.encode(), content)
         headers = {**headers, "Content-Length": str(len(content))}
         if environ["REQUEST_METHOD"] == "HEAD":
             content = b""
@@ -108,6 +119,8 @@ class Endpoint:
 
     def _answer(self, call: Call) -> Response:
         try:
+            if self.gate is not None:
+                self.gate(call)
             self._faults.run_hooks("before", call)
             fault = self._faults.of(call)
             if fault is not None:
@@ -169,7 +182,7 @@ class Endpoint:
             return 501, {"Content-Type": "application/json"}, json.dumps({"__type": code, "message": text}).encode()
 
 
-class _Handler(MotoRequestHandler):
+class Handler(MotoRequestHandler):
     """Keeps connections open, which halves the price of a call, and prints nothing."""
 
     protocol_version = "HTTP/1.1"

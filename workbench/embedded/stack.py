@@ -12,6 +12,7 @@ from typing import Any
 
 from workbench.embedded.calls import Call, ServiceError
 from workbench.embedded.functions import FunctionSpec
+from workbench.embedded.gateway import API_ID, Route
 from workbench.embedded.patterns import Pattern
 from workbench.embedded.states import States
 from workbench.embedded.template import Resolver, TemplateError
@@ -20,11 +21,13 @@ SUFFIX = "EMBEDDED"
 """What stands where CloudFormation puts twelve random characters into a name."""
 
 NOT_MADE: dict[str, str] = {
-    "AWS::ApiGatewayV2::Api": "nothing listens; the API's function is invoked with the event that API Gateway sends",
-    "AWS::ApiGatewayV2::Stage": "see the API",
+    "AWS::ApiGatewayV2::Stage": "there is one, and it is neither throttled nor logged",
+    "AWS::Athena::NamedQuery": "nothing queries; the tests run the queries on another engine",
     "AWS::CloudWatch::Alarm": "nothing measures",
     "AWS::CloudWatch::CompositeAlarm": "nothing measures",
     "AWS::CloudWatch::Dashboard": "nothing measures",
+    "AWS::Glue::Database": "see the named queries",
+    "AWS::Glue::Table": "see the named queries",
     "AWS::IAM::ManagedPolicy": "nothing is authorised; tests prove the policies against the calls that were made",
     "AWS::IAM::Policy": "see managed policies",
     "AWS::IAM::Role": "nothing assumes it; its ARN stands in the functions and machines",
@@ -33,6 +36,7 @@ NOT_MADE: dict[str, str] = {
     "AWS::Logs::LogGroup": "what functions print is read with EmbeddedAws.log",
     "AWS::Logs::MetricFilter": "nothing measures",
     "AWS::Logs::QueryDefinition": "nothing queries logs",
+    "AWS::S3::BucketPolicy": "nothing is authorised",
     "AWS::SNS::TopicPolicy": "nothing is authorised",
     "AWS::SQS::QueuePolicy": "nothing is authorised",
 }
@@ -66,6 +70,8 @@ class EventSource:
     stream: str
     function: str
     filters: tuple[Pattern, ...]
+    parked_at: str | None = None
+    """The ARN of the queue for what the function could not handle."""
 
 
 @dataclass
@@ -76,6 +82,8 @@ class Machinery:
     states: States
     account: str
     region: str
+    api_url: str
+    """Where the API really answers."""
 
 
 class Stack:
@@ -95,6 +103,7 @@ class Stack:
         self.functions: list[FunctionSpec] = []
         self.rules: list[Rule] = []
         self.sources: list[EventSource] = []
+        self.routes: list[Route] = []
         self.resources: dict[str, Resource] = {}
         self.outputs: dict[str, str] = {}
         self.parameters = dict(parameters)
@@ -130,14 +139,15 @@ class Stack:
         May be called again, after everything was forgotten: names and ARNs are the same each time.
         """
         self.created = now
-        self.functions, self.rules, self.sources = [], [], []
+        self.functions, self.rules, self.sources, self.routes = [], [], [], []
         self.resources, self.outputs = {}, {}
         for logical in self._template["Resources"]:
             if self._wanted(self._template["Resources"][logical]):
                 self._resource(logical)
         for name, output in self._template.get("Outputs", {}).items():
             if self._wanted(output):
-                self.outputs[name] = str(self._resolver.resolve(output["Value"]))
+                value = str(self._resolver.resolve(output["Value"]))
+                self.outputs[name] = value.replace(self.api_endpoint, self.machinery.api_url)
 
     # -- resolving -----------------------------------------------------------------------------------------------------
 
@@ -196,13 +206,12 @@ class Stack:
             return Resource(kind, name, {"Arn": self.arn("logs", f"log-group:{name}:*")})
         if kind == "AWS::CloudWatch::Alarm":
             return Resource(kind, name, {"Arn": self.arn("cloudwatch", f"alarm:{name}")})
-        if kind == "AWS::ApiGatewayV2::Api":
-            return Resource(kind, "embedded", {"ApiEndpoint": self._api_endpoint, "ApiId": "embedded"})
         return Resource(kind, name)
 
     @property
-    def _api_endpoint(self) -> str:
-        return f"https://embedded.execute-api.{self.machinery.region}.amazonaws.com"
+    def api_endpoint(self) -> str:
+        """Where AWS would have the API answer. No name server leads there; the port that does takes its place."""
+        return f"https://{API_ID}.execute-api.{self.machinery.region}.amazonaws.com"
 
     # -- names ---------------------------------------------------------------------------------------------------------
 
@@ -341,13 +350,21 @@ def _key(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
 
 def _key_alias(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
     stack.machinery.client("kms").create_alias(AliasName=given["AliasName"], TargetKeyId=given["TargetKeyId"])
-    return Resource("AWS::KMS::Alias", given["AliasName"])
+    return Resource("AWS::KMS::Alias", given["AliasName"], {"TargetKeyId": given["TargetKeyId"]})
 
 
 def _bucket(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
     name = given.get("BucketName", stack.generated(logical).lower())
     region = {"LocationConstraint": stack.machinery.region}
-    stack.machinery.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration=region)
+    client, locked = stack.machinery.client("s3"), bool(given.get("ObjectLockEnabled"))
+    client.create_bucket(Bucket=name, CreateBucketConfiguration=region, ObjectLockEnabledForBucket=locked)
+    if "VersioningConfiguration" in given:
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration=given["VersioningConfiguration"])
+    if "ObjectLockConfiguration" in given:
+        retention = given["ObjectLockConfiguration"]["Rule"]["DefaultRetention"]
+        rule = {"DefaultRetention": {"Mode": retention["Mode"], "Years": int(retention["Years"])}}
+        lock = {"ObjectLockEnabled": "Enabled", "Rule": rule}
+        client.put_object_lock_configuration(Bucket=name, ObjectLockConfiguration=lock)
     return Resource("AWS::S3::Bucket", name, {"Arn": f"arn:aws:s3:::{name}"})
 
 
@@ -364,11 +381,25 @@ def _function(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
             memory=int(given.get("MemorySize", 128)),
             role=given["Role"],
             log_group=given.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}"),
-            environment={key: str(value) for key, value in given.get("Environment", {}).get("Variables", {}).items()},
+            environment={
+                key: str(value).replace(stack.api_endpoint, stack.machinery.api_url)
+                for key, value in given.get("Environment", {}).get("Variables", {}).items()
+            },
             task_root=str(stack.code),
         )
     )
     return Resource("AWS::Lambda::Function", name, {"Arn": arn})
+
+
+def _api(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
+    for path, calls in given["Body"]["paths"].items():
+        for method, call in calls.items():
+            uri = call["x-amazon-apigateway-integration"]["uri"]
+            function = uri.partition("/functions/")[2].removesuffix("/invocations")
+            if call.get("security") != [{"AWS_IAM": []}]:
+                raise TemplateError(f"{method} {path} of {logical} is not authorised by IAM, which nothing here can do")
+            stack.routes.append(Route(method.upper(), path, function))
+    return Resource("AWS::ApiGatewayV2::Api", API_ID, {"ApiEndpoint": stack.api_endpoint, "ApiId": API_ID})
 
 
 def _rule(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
@@ -389,7 +420,8 @@ def _schedule(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
 
 def _event_source(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
     filters = tuple(json.loads(each["Pattern"]) for each in given.get("FilterCriteria", {}).get("Filters", []))
-    stack.sources.append(EventSource(given["EventSourceArn"], given["FunctionName"], filters))
+    queue = given.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+    stack.sources.append(EventSource(given["EventSourceArn"], given["FunctionName"], filters, queue))
     return Resource("AWS::Lambda::EventSourceMapping", stack.generated(logical))
 
 
@@ -412,6 +444,7 @@ def _machine_alias(stack: Stack, logical: str, given: dict[str, Any]) -> Resourc
 
 
 MADE: dict[str, Make] = {
+    "AWS::ApiGatewayV2::Api": _api,
     "AWS::DynamoDB::Table": _table,
     "AWS::Events::Rule": _rule,
     "AWS::KMS::Alias": _key_alias,

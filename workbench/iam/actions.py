@@ -91,6 +91,18 @@ def _through_key(service: str, actions: tuple[str, ...], resources: Resources) -
     return rule
 
 
+def _through_buckets_key(*actions: str) -> Rule:
+    """S3 uses the bucket's customer managed key in the caller's name."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        via = frozenset({("kms:ViaService", f"s3.{request.region}.amazonaws.com")})
+        key = request.keys.get(f"arn:aws:s3:::{request.parameters['Bucket']}")
+        for action in actions if key is not None else ():
+            yield Need(action, key, via)
+
+    return rule
+
+
 def _passes_roles(to: str, when: str) -> Rule:
     """With the parameter `when` the call hands roles to a service; the call does not show which."""
 
@@ -140,6 +152,29 @@ def _repository(request: Request) -> list[str | None]:
 
 def _parameter(request: Request) -> list[str | None]:
     return [request.arn("ssm", "parameter/", str(request.parameters["Name"]).removeprefix("/"))]
+
+
+def _bucket(request: Request) -> list[str | None]:
+    return [f"arn:aws:s3:::{request.parameters['Bucket']}"]
+
+
+def _object(request: Request) -> list[str | None]:
+    return [f"arn:aws:s3:::{request.parameters['Bucket']}/{request.parameters['Key']}"]
+
+
+def _of_endpoint(kind: str, parameter: str) -> Resources:
+    """What belongs to SageMaker endpoints: their names are in lower case in ARNs."""
+
+    def resources(request: Request) -> list[str | None]:
+        return [request.arn("sagemaker", f"{kind}/", str(request.parameters[parameter]).lower())]
+
+    return resources
+
+
+def _key(request: Request) -> list[str | None]:
+    """IAM is asked for the key, also where the request names an alias of it."""
+    named = str(request.parameters["KeyId"])
+    return [request.keys.get(named) or request.arn("kms", "key/", named)]
 
 
 def _log_group(parameter: str, otherwise: str = "") -> Resources:
@@ -205,11 +240,104 @@ def _batched(action: str) -> Callable[[Request], Iterator[tuple[str, str]]]:
     return parts
 
 
+def _puts_events(request: Request) -> Iterator[Need]:
+    """IAM is asked for each entry's bus, and told its source."""
+    for entry in request.parameters["Entries"]:
+        bus = request.arn("events", "event-bus/", entry.get("EventBusName", "default"))
+        yield Need("events:PutEvents", bus, frozenset({("events:source", entry["Source"])}))
+
+
+# -- RDS, whose operations name several resources at once --------------------------------------------------------------
+
+_CLUSTER = "cluster:"
+_CLUSTER_SNAPSHOT = "cluster-snapshot:"
+_INSTANCE = "db:"
+
+
+def _of_rds(kind: str, parameter: str) -> Resources:
+    """The resource that a parameter names, or any of the kind: a listing is authorised on all of them."""
+
+    def resources(request: Request) -> list[str | None]:
+        return [request.arn("rds", kind, str(request.parameters.get(parameter) or EVERYTHING))]
+
+    return resources
+
+
+def _rds(action: str, **kinds: str) -> tuple[Rule, ...]:
+    """`kinds` are parameters and the kinds of what they name; what a request does not have is not asked for."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        for parameter, kind in kinds.items():
+            if request.parameters.get(parameter):
+                yield Need(f"rds:{action}", request.arn("rds", kind, str(request.parameters[parameter])))
+
+    return (rule,)
+
+
+def _tags_new(kind: str, parameter: str) -> Rule:
+    """To create something with tags is to tag it."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        if request.parameters.get("Tags"):
+            yield Need("rds:AddTagsToResource", request.arn("rds", kind, str(request.parameters[parameter])))
+
+    return rule
+
+
+def _with_key_of_rds(always: bool) -> Rule:
+    """RDS uses a customer managed key in the caller's name; without `always` only if the request names one."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        named = request.parameters.get("KmsKeyId")
+        if named or always:
+            via = frozenset({("kms:ViaService", f"rds.{request.region}.amazonaws.com")})
+            for action in ("CreateGrant", "Decrypt", "DescribeKey", "GenerateDataKey"):
+                # The key that a snapshot is encrypted with does not show in the request.
+                yield Need(f"kms:{action}", request.arn("kms", "key/", named) if named else None, via)
+
+    return rule
+
+
+def _from_another_region(request: Request) -> Iterator[Need]:
+    # SourceRegion is no part of the request: the SDK makes a presigned URL of it.
+    source = str(request.parameters["SourceDBClusterSnapshotIdentifier"])
+    if source.startswith("arn:") and source.split(":")[3] != request.region:
+        yield Need("rds:CrossRegionCommunication", EVERYTHING)
+
+
+def _group_of_cluster(action: str) -> Rule:
+    """The parameter group and the option group are authorised as well, the default ones if none is named."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        group = str(request.parameters.get("DBClusterParameterGroupName", "default"))
+        yield Need(f"rds:{action}", request.arn("rds", "cluster-pg:", group))
+        yield Need(f"rds:{action}", request.arn("rds", "og:", "default"))
+
+    return rule
+
+
+def _sql(action: str) -> tuple[Rule, ...]:
+    """The Data API reads the secret that it connects with in the caller's name."""
+    return (
+        _may(f"rds-data:{action}", _named("rds", _CLUSTER, "resourceArn")),
+        _may("secretsmanager:GetSecretValue", _named("secretsmanager", "secret:", "secretArn")),
+    )
+
+
+def _nothing(_: Request) -> Iterator[Need]:
+    """Whoever has credentials may call it."""
+    yield from ()
+
+
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _SERVICE = _in_cluster("service", "service")
+_ENDPOINT = _of_endpoint("endpoint", "EndpointName")
+_ENDPOINT_CONFIG = _of_endpoint("endpoint-config", "EndpointConfigName")
 
 _TABLE: dict[str, tuple[Rule, ...]] = {
+    "cloudwatch:DescribeAlarms": (_may("cloudwatch:DescribeAlarms", _named("cloudwatch", "alarm:", "AlarmNames")),),
+    "cloudwatch:GetMetricData": (_may("cloudwatch:GetMetricData", _everything),),
     "dynamodb:BatchGetItem": _each(_batched("BatchGetItem")),
     "dynamodb:BatchWriteItem": _each(_batched("BatchWriteItem")),
     "dynamodb:DeleteItem": _on_items("DeleteItem"),
@@ -221,6 +349,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "dynamodb:TransactGetItems": _each(_transacted),
     "dynamodb:TransactWriteItems": _each(_transacted),
     "dynamodb:UpdateItem": _on_items("UpdateItem"),
+    "ec2:DescribeSecurityGroups": (_may("ec2:DescribeSecurityGroups", _everything),),
     "ecr:DescribeImages": (_may("ecr:DescribeImages", _repository),),
     "ecs:DescribeServiceDeployments": (
         _may("ecs:DescribeServiceDeployments", _named("ecs", "service-deployment/", "serviceDeploymentArns")),
@@ -241,6 +370,11 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
         _may("ecs:UpdateService", _SERVICE),
         _passes_roles("ecs-tasks.amazonaws.com", when="taskDefinition"),
     ),
+    "events:PutEvents": (_puts_events,),
+    "iam:SimulatePrincipalPolicy": (_may("iam:SimulatePrincipalPolicy", _named("iam", "role/", "PolicySourceArn")),),
+    "kms:DescribeKey": (_may("kms:DescribeKey", _named("kms", "key/", "KeyId")),),
+    "kms:GetPublicKey": (_may("kms:GetPublicKey", _key),),
+    "kms:Sign": (_may("kms:Sign", _key),),
     "lambda:GetFunctionConfiguration": (
         _may("lambda:GetFunctionConfiguration", _named("lambda", "function:", "FunctionName")),
     ),
@@ -249,6 +383,103 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "logs:DescribeLogGroups": (_may("logs:DescribeLogGroups", _log_group("logGroupNamePrefix")),),
     "logs:FilterLogEvents": (_may("logs:FilterLogEvents", _log_group("logGroupName")),),
     "logs:PutRetentionPolicy": (_may("logs:PutRetentionPolicy", _log_group("logGroupName")),),
+    "rds-data:BeginTransaction": _sql("BeginTransaction"),
+    "rds-data:CommitTransaction": _sql("CommitTransaction"),
+    "rds-data:ExecuteStatement": _sql("ExecuteStatement"),
+    "rds-data:RollbackTransaction": _sql("RollbackTransaction"),
+    "rds:AddTagsToResource": (_may("rds:AddTagsToResource", _named("rds", "", "ResourceName")),),
+    "rds:CopyDBClusterSnapshot": (
+        *_rds(
+            "CopyDBClusterSnapshot",
+            SourceDBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT,
+            TargetDBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT,
+        ),
+        _tags_new(_CLUSTER_SNAPSHOT, "TargetDBClusterSnapshotIdentifier"),
+        _with_key_of_rds(always=False),
+        _from_another_region,
+    ),
+    "rds:CreateDBClusterSnapshot": (
+        *_rds(
+            "CreateDBClusterSnapshot",
+            DBClusterIdentifier=_CLUSTER,
+            DBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT,
+        ),
+        _tags_new(_CLUSTER_SNAPSHOT, "DBClusterSnapshotIdentifier"),
+    ),
+    # The key is the cluster's, and RDS has had its grant since that was made.
+    "rds:CreateDBInstance": (
+        *_rds(
+            "CreateDBInstance", DBInstanceIdentifier=_INSTANCE, DBClusterIdentifier=_CLUSTER, DBParameterGroupName="pg:"
+        ),
+        _tags_new(_INSTANCE, "DBInstanceIdentifier"),
+    ),
+    "rds:DeleteDBCluster": _rds(
+        "DeleteDBCluster", DBClusterIdentifier=_CLUSTER, FinalDBSnapshotIdentifier=_CLUSTER_SNAPSHOT
+    ),
+    "rds:DeleteDBClusterSnapshot": _rds("DeleteDBClusterSnapshot", DBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT),
+    "rds:DeleteDBInstance": _rds("DeleteDBInstance", DBInstanceIdentifier=_INSTANCE),
+    "rds:DescribeAccountAttributes": (_may("rds:DescribeAccountAttributes", _everything),),
+    "rds:DescribeDBClusterParameterGroups": (
+        _may("rds:DescribeDBClusterParameterGroups", _of_rds("cluster-pg:", "DBClusterParameterGroupName")),
+    ),
+    "rds:DescribeDBClusterSnapshotAttributes": _rds(
+        "DescribeDBClusterSnapshotAttributes", DBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT
+    ),
+    "rds:DescribeDBClusterSnapshots": (
+        _may("rds:DescribeDBClusterSnapshots", _of_rds(_CLUSTER_SNAPSHOT, "DBClusterSnapshotIdentifier")),
+    ),
+    "rds:DescribeDBClusters": (_may("rds:DescribeDBClusters", _of_rds(_CLUSTER, "DBClusterIdentifier")),),
+    "rds:DescribeDBEngineVersions": (_may("rds:DescribeDBEngineVersions", _everything),),
+    "rds:DescribeDBInstances": (_may("rds:DescribeDBInstances", _of_rds(_INSTANCE, "DBInstanceIdentifier")),),
+    "rds:DescribeDBParameterGroups": (_may("rds:DescribeDBParameterGroups", _of_rds("pg:", "DBParameterGroupName")),),
+    "rds:DescribeDBSubnetGroups": (_may("rds:DescribeDBSubnetGroups", _of_rds("subgrp:", "DBSubnetGroupName")),),
+    "rds:DescribeOrderableDBInstanceOptions": (_may("rds:DescribeOrderableDBInstanceOptions", _everything),),
+    "rds:DisableHttpEndpoint": (_may("rds:DisableHttpEndpoint", _named("rds", _CLUSTER, "ResourceArn")),),
+    "rds:EnableHttpEndpoint": (_may("rds:EnableHttpEndpoint", _named("rds", _CLUSTER, "ResourceArn")),),
+    "rds:ModifyDBCluster": _rds(
+        "ModifyDBCluster", DBClusterIdentifier=_CLUSTER, DBClusterParameterGroupName="cluster-pg:"
+    ),
+    "rds:ModifyDBClusterSnapshotAttribute": _rds(
+        "ModifyDBClusterSnapshotAttribute", DBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT
+    ),
+    "rds:RemoveTagsFromResource": (_may("rds:RemoveTagsFromResource", _named("rds", "", "ResourceName")),),
+    "rds:RestoreDBClusterFromSnapshot": (
+        *_rds(
+            "RestoreDBClusterFromSnapshot",
+            DBClusterIdentifier=_CLUSTER,
+            SnapshotIdentifier=_CLUSTER_SNAPSHOT,
+            DBSubnetGroupName="subgrp:",
+        ),
+        _group_of_cluster("RestoreDBClusterFromSnapshot"),
+        _tags_new(_CLUSTER, "DBClusterIdentifier"),
+        _with_key_of_rds(always=True),
+    ),
+    "s3:GetObject": (_may("s3:GetObject", _object), _through_buckets_key("kms:Decrypt")),
+    # Without ListBucket, S3 says 403 of an object that does not exist.
+    "s3:HeadObject": (_may("s3:GetObject", _object), _may("s3:ListBucket", _bucket)),
+    "s3:ListObjectsV2": (_may("s3:ListBucket", _bucket),),
+    # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
+    "s3:PutObject": (_may("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
+    "sagemaker-runtime:InvokeEndpoint": (_may("sagemaker:InvokeEndpoint", _ENDPOINT),),
+    "sagemaker:DescribeEndpoint": (_may("sagemaker:DescribeEndpoint", _ENDPOINT),),
+    "sagemaker:DescribeEndpointConfig": (_may("sagemaker:DescribeEndpointConfig", _ENDPOINT_CONFIG),),
+    "sagemaker:DescribeModel": (_may("sagemaker:DescribeModel", _of_endpoint("model", "ModelName")),),
+    "sagemaker:DescribeModelPackage": (
+        _may("sagemaker:DescribeModelPackage", _of_endpoint("model-package", "ModelPackageName")),
+    ),
+    "sagemaker:ListInferenceComponents": (_may("sagemaker:ListInferenceComponents", _everything),),
+    # The models' own roles are not passed again: they were passed when the models were created.
+    "sagemaker:UpdateEndpoint": (
+        _may("sagemaker:UpdateEndpoint", _ENDPOINT),
+        _may("sagemaker:UpdateEndpoint", _ENDPOINT_CONFIG),
+    ),
+    "sagemaker:UpdateEndpointWeightsAndCapacities": (_may("sagemaker:UpdateEndpointWeightsAndCapacities", _ENDPOINT),),
+    "secretsmanager:DescribeSecret": (
+        _may("secretsmanager:DescribeSecret", _named("secretsmanager", "secret:", "SecretId")),
+    ),
+    "secretsmanager:GetSecretValue": (
+        _may("secretsmanager:GetSecretValue", _named("secretsmanager", "secret:", "SecretId")),
+    ),
     "sns:Publish": (
         _may("sns:Publish", _named("sns", "", "TopicArn")),
         _through_key("sns", ("kms:Decrypt", "kms:GenerateDataKey"), _named("sns", "", "TopicArn")),
@@ -258,11 +489,17 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "stepfunctions:ListExecutions": (_may("states:ListExecutions", _named("states", "", "stateMachineArn")),),
     # The token shows no resource; IAM is asked for the state machine that waits with it.
     "stepfunctions:SendTaskSuccess": (_may("states:SendTaskSuccess", _hidden),),
+    "stepfunctions:StartExecution": (_may("states:StartExecution", _named("states", "", "stateMachineArn")),),
+    "stepfunctions:StopExecution": (_may("states:StopExecution", _named("states", "", "executionArn")),),
+    "sts:AssumeRole": (_may("sts:AssumeRole", _named("iam", "role/", "RoleArn")),),
+    "sts:GetCallerIdentity": (_nothing,),
 }
 
 UNSCOPABLE = frozenset(
     {
+        "cloudwatch:GetMetricData",
         "dynamodb:ListStreams",
+        "ec2:DescribeSecurityGroups",
         "ecs:DescribeTaskDefinition",
         "ecs:ListTasks",  # the reference scopes it to container instances only, and Fargate has none
         "logs:CreateLogDelivery",
@@ -273,6 +510,11 @@ UNSCOPABLE = frozenset(
         "logs:ListLogDeliveries",
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
+        "rds:CrossRegionCommunication",
+        "rds:DescribeAccountAttributes",
+        "rds:DescribeDBEngineVersions",
+        "rds:DescribeOrderableDBInstanceOptions",
+        "sagemaker:ListInferenceComponents",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:PutTelemetryRecords",

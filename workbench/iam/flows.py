@@ -4,27 +4,38 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
+from moto.iam.models import get_account_id_from
+
 from runbooks import catalogue, clock
-from runbooks.model import Undo
+from runbooks.api.starting import execution_name
+from runbooks.model import Undo, canonical
+from runbooks.policy import Policy
 from runbooks.store.runs import Run, run_id_of
+from runbooks.triggers.reading import read
+from runbooks.triggers.router import execution_name as trigger_name
 from workbench import scenario
 from workbench.embedded.calls import Call, Response
 from workbench.embedded.functions import Invocation
 from workbench.iam.actions import Need, Request, Unreviewed, needs_of
 from workbench.iam.template import Function, functions_of, keys_of, translation_of
-from workbench.incident import Incident, run_scenario, start_input
+from workbench.incident import APPROVER, EVENTS, Incident, api_event, run_scenario, start_input
 from workbench.ledger import ledger_of
 from workbench.scenario import Scenario
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
+
+
+_PATIENCE = 60.0
+"""Real seconds that a flow waits for a run to end."""
 
 
 @dataclass
@@ -63,7 +74,8 @@ def watched(aws: EmbeddedAws) -> Iterator[Seen]:
 
     def answer_and_note(call: Call) -> Response:
         response = answer(call)
-        if call.caller in names:
+        # With keys of a role in another account it is that role which IAM asks.
+        if call.caller in names and get_account_id_from(call.access_key) == aws.account_id:
             note(call)
         return response
 
@@ -99,8 +111,17 @@ def seen_in_all_flows(aws: EmbeddedAws, tell: Callable[[str], None] = lambda _: 
             tell(f"{runbook}: An execution is gone, and the sweep finds its run")
             _lost(aws, runbook)
         aws.reset()
+        tell("Runs are started, looked at, started again and stopped through the API")
+        _through_the_api(aws)
+        aws.reset()
+        tell("An event of AWS starts a plan")
+        _triggered(aws)
+        aws.reset()
         tell("A run cannot even begin")
         _cannot_begin(aws)
+        aws.reset()
+        tell("CloudTrail names another starter than the input, and the trail is sealed, in the manifest of the day")
+        _seal(aws)
         tell("Somebody rewrites the audit trail")
         _tamper(aws)
     aws.reset()
@@ -112,7 +133,12 @@ def _undos(ended: Incident) -> set[str]:
     plan = ended.diagnosis.plan if ended.diagnosis else None
     applied = {change.number for change in ended.changes}
     changes = enumerate(plan.changes if plan else (), 1)
-    return {change.undo.operation for number, change in changes if number in applied and isinstance(change.undo, Undo)}
+    return {
+        call.operation
+        for number, change in changes
+        if number in applied and isinstance(change.undo, Undo)
+        for call in change.undo.calls
+    }
 
 
 def _not_verified(runbook: str, incident: Scenario) -> Scenario:
@@ -153,12 +179,96 @@ def _lost(aws: EmbeddedAws, runbook: str) -> None:
     aws.sweep()
 
 
+def _through_the_api(aws: EmbeddedAws) -> None:
+    """Every route once, and a start whose first attempt died between the execution and the note of it."""
+    runbook = next(name for name in catalogue.names() if scenario.of(name) and _waits_for_approval(name, aws.stage))
+    standard = next(iter(scenario.of(runbook).values()))
+    standard.arrange(aws)
+    given = json.loads(start_input(runbook, standard.event))
+
+    def ask(method: str, path: str, body: Any = None, **event: Any) -> Any:
+        answer = aws.invoke("ApiFunction", api_event(aws.account_id, method, path, body) | event)
+        return json.loads(answer["body"])
+
+    path = ask("POST", "/runs", {"runbook": runbook, "input": given | {"mode": "plan"}})["links"]["self"]
+    while ask("GET", path)["status"] in {"open", 404}:
+        pass
+    for query in ({}, {"runbook": runbook}, {"status": "open"}, {"target": "arn:aws:ecs:eu-central-1:1:service/a/b"}):
+        ask("GET", "/runs", queryStringParameters=query)
+    for part in ("/audit", "/audit/verification"):
+        ask("GET", f"{path}{part}")
+    again = ask("POST", f"{path}/rerun", {"mode": "execute"})["links"]["self"]
+    while ask("POST", f"{again}/stop", {"reason": "seen enough"}).get("status") == 404:
+        pass
+    _until_closed(aws, again.removeprefix("/runs/"))
+    key, asker = "died", f"arn:aws:iam::{aws.account_id}:user/{APPROVER}"
+    document = given | {"mode": "plan", "requested_by": asker}
+    client, name = aws.client("stepfunctions"), execution_name(asker, key)
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{runbook}"
+    started = client.start_execution(stateMachineArn=machine, name=name, input=canonical(document).decode())
+    _until_closed(aws, run_id_of(runbook, started["executionArn"], started["startDate"].astimezone(UTC)))
+    headers = {"content-type": "application/json", "idempotency-key": key}
+    ask("POST", "/runs", {"runbook": runbook, "input": given | {"mode": "plan"}}, headers=headers)
+
+
+def _triggered(aws: EmbeddedAws) -> None:
+    """An event that starts a plan, and one whose run was started before without a note of it."""
+    event = json.loads((EVENTS / "triggers" / "ecs-deployment-failed.json").read_text(encoding="utf-8"))
+    wish = read(event)
+    runbook, name = wish.runbooks[0], trigger_name("died", wish.runbooks[0])
+    document = {"mode": "plan", "reason": wish.reason, "requested_by": wish.source, **wish.fields}
+    client = aws.client("stepfunctions")
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{runbook}"
+    started = client.start_execution(stateMachineArn=machine, name=name, input=canonical(document).decode())
+    _until_closed(aws, run_id_of(runbook, started["executionArn"], started["startDate"].astimezone(UTC)))
+    aws.invoke("TriggerFunction", event | {"id": "died"})
+    aws.policy({"trigger_quiet_minutes": 0})
+    _until_closed(aws, aws.invoke("TriggerFunction", event)["started"])
+
+
+def _until_closed(aws: EmbeddedAws, run_id: str) -> None:
+    """A flow leaves nothing running behind that the next one would meet."""
+    ledger, client = ledger_of(aws.outputs, aws.client("dynamodb")), aws.client("stepfunctions")
+    give_up = time.monotonic() + _PATIENCE
+    while True:
+        run = ledger.find(run_id)
+        closed = run is not None and run.status == "closed"
+        if run and closed and client.describe_execution(executionArn=run.execution_arn)["status"] != "RUNNING":
+            break
+        if time.monotonic() > give_up:
+            raise TimeoutError(f"{run_id} does not end")
+    aws.settle()
+
+
+def _waits_for_approval(runbook: str, stage: str) -> bool:
+    return Policy().approval_required(catalogue.load(runbook).risk, stage)
+
+
 def _cannot_begin(aws: EmbeddedAws) -> None:
     """The first function fails before it has written the run, so that the last one writes it."""
-    runbook = catalogue.names()[0]
+    runbook = next(name for name in catalogue.names() if scenario.of(name))
     standard = next(iter(scenario.of(runbook).values()))
     aws.faults.fail("dynamodb:TransactWriteItems", code="InternalServerError", status=500, only_from="-begin")
     run_scenario(aws, runbook, standard)
+
+
+def _seal(aws: EmbeddedAws) -> None:
+    """A run that was started by another person than it says."""
+    runbook = catalogue.names()[0]
+    run_scenario(aws, runbook, next(iter(scenario.of(runbook).values())))
+    aws.cloudtrail("mallory")
+    aws.sweep()
+    aws.settle()
+    trails = [entry["run_id"]["S"] for entry in _entries(aws, "run.sealed")]
+    aws.invoke("ArchiveFunction", {"trails": trails})
+    aws.clock.advance(days=1)
+    aws.sweep()
+    aws.settle()
+
+
+def _entries(aws: EmbeddedAws, event: str) -> list[dict[str, Any]]:
+    items = aws.client("dynamodb").scan(TableName=aws.outputs["AuditTableName"])["Items"]
+    return [item for item in items if item["event"]["S"] == event]
 
 
 def _tamper(aws: EmbeddedAws) -> None:

@@ -93,7 +93,7 @@ def functions_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, Functio
 
 
 def keys_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, str]:
-    """The ARN of the customer managed key of each table and topic of the stack, by ARN."""
+    """The ARN of the customer managed key of each table, topic, bucket and alias of the stack, by its ARN or name."""
     return _Reader(stack, template).keys()
 
 
@@ -143,6 +143,17 @@ class _Reader:
         for document in documents:
             for statement in self._resolve(document)["Statement"]:
                 yield _statement(role, statement)
+        yield from self._by_keys(role)
+
+    def _by_keys(self, role: str) -> Iterator[Statement]:
+        """What the policies of keys allow the role itself: in the same account that is enough."""
+        arn = self._stack.resources[role].attributes["Arn"]
+        for logical, properties in self._of_type("AWS::KMS::Key"):
+            key = self._stack.resources[logical].attributes["Arn"]
+            for statement in self._resolve(properties["KeyPolicy"])["Statement"]:
+                if arn in _listed(statement["Principal"].get("AWS", ())):
+                    own = {name: value for name, value in statement.items() if name != "Principal"}
+                    yield _statement(f"the policy of {logical}", own | {"Resource": key})
 
     # What Lambda does with the role before and after the function's own code
 
@@ -194,6 +205,14 @@ class _Reader:
             named = properties.get("KmsMasterKeyId")
             if named is not None:
                 found[self._stack.resources[logical].ref] = arns[self._resolve(named)]
+        for logical, properties in self._of_type("AWS::S3::Bucket"):
+            for rule in properties.get("BucketEncryption", {}).get("ServerSideEncryptionConfiguration", ()):
+                named = rule["ServerSideEncryptionByDefault"].get("KMSMasterKeyID")
+                if named is not None:
+                    found[self._stack.resources[logical].attributes["Arn"]] = arns[self._resolve(named)]
+        for logical, _ in self._of_type("AWS::KMS::Alias"):
+            alias = self._stack.resources[logical]
+            found[alias.ref] = arns[alias.attributes["TargetKeyId"]]
         return found
 
 
@@ -221,4 +240,4 @@ def _statement(role: str, statement: Mapping[str, Any]) -> Statement:
 
 
 def _listed(value: Any) -> tuple[str, ...]:
-    return tuple(str(item) for item in value) if isinstance(value, list) else (str(value),)
+    return tuple(str(item) for item in value) if isinstance(value, (list, tuple)) else (str(value),)

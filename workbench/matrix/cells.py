@@ -1,9 +1,9 @@
-"""Which cells there are: a pure reading of the compiled machine, the declaration and the standard scenario."""
+"""Which cells there are: a pure reading of the compiled machine, the declaration and the incident scenarios."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -80,6 +80,8 @@ class Cell:
     runbook: str
     step: Step
     failure: Failure
+    scenario: str
+    """The incident that it is tried on."""
     why_not: str = ""
 
     @property
@@ -98,20 +100,31 @@ def steps_of(machine: dict[str, Any]) -> list[Step]:
     return steps
 
 
-def cells_of(runbook: Runbook, machine: dict[str, Any], standard: Scenario) -> Iterator[Cell]:
-    """All cells of one runbook, state by state."""
+def cells_of(runbook: Runbook, machine: dict[str, Any], incidents: Mapping[str, Scenario]) -> Iterator[Cell]:
+    """All cells of one runbook, state by state. `incidents` by name, the standard one first."""
     locked = False
     for step in steps_of(machine):
+        incident = incident_of(step.phase, incidents)
         for failure in Failure:
-            yield Cell(runbook.name, step, failure, _why_not(step, failure, standard, locked=locked))
+            yield Cell(runbook.name, step, failure, incident.name, _why_not(step, failure, incident, locked=locked))
         locked = locked or step.name == "lock"
 
 
-def _why_not(step: Step, failure: Failure, standard: Scenario, *, locked: bool) -> str:
+def incident_of(phase: str, incidents: Mapping[str, Scenario]) -> Scenario:
+    """The incident that passes the phase: one that says so, or the standard one. Raises ValueError if there is none."""
+    for incident in incidents.values():
+        if phase in incident.passes:
+            return incident
+    for incident in incidents.values():
+        return incident
+    raise ValueError("there is no scenario, so nothing can go wrong; see docs/add-a-runbook.md")
+
+
+def _why_not(step: Step, failure: Failure, incident: Scenario, *, locked: bool) -> str:
     if failure is Failure.LEASE_LOST and not locked:
         return "no lease is held before the lock is taken"
-    if failure is Failure.WORLD_CHANGED and standard.moves is None:
-        return f"the scenario {standard.name} does not say how somebody else would change the target"
+    if failure is Failure.WORLD_CHANGED and incident.moves is None:
+        return f"the scenario {incident.name} does not say how somebody else would change the target"
     if failure is Failure.GARBLED and step.is_of_the_frame:
         return "it calls nothing of the target; the frame's own calls are to DynamoDB, SSM and SNS"
     return ""
@@ -123,29 +136,23 @@ def machine_of(runbook: str) -> dict[str, Any]:
     return definition
 
 
-def standard_of(runbook: str) -> Scenario:
-    """The standard incident: the first scenario of the runbook. Raises ValueError if there is none."""
-    for incident in scenario.of(runbook).values():
-        return incident
-    raise ValueError(f"{runbook} has no scenario, so nothing can go wrong with it; see docs/add-a-runbook.md")
-
-
 def all_cells() -> list[Cell]:
     """The matrix of the whole catalogue."""
     return [
         cell
         for name in catalogue.names()
-        for cell in cells_of(catalogue.load(name), machine_of(name), standard_of(name))
+        for cell in cells_of(catalogue.load(name), machine_of(name), scenario.of(name))
     ]
 
 
 TURNS = 3
-"""Of a state that changes the target, so many cells are in the covering part."""
+"""Of the first phase, and of the undo, so many cells are in the covering part; of any other state one."""
 
 
 def covering(cells: list[Cell]) -> list[Cell]:
-    """A part that takes a minute or two instead of many: of each state one cell, and three of a state that changes the
-    target, with the failures taking turns so that each of them is there for each runbook that has states enough."""
+    """A part that takes minutes instead of half an hour: of each state one cell, and three of a runbook's first phase
+    and of its undo, with the failures taking turns so that each of them is there for each runbook that has states
+    enough."""
     failures = list(Failure)
     by_state: dict[tuple[str, str], dict[Failure, Cell]] = {}
     for cell in cells:
@@ -153,9 +160,12 @@ def covering(cells: list[Cell]) -> list[Cell]:
             by_state.setdefault((cell.runbook, cell.step.state), {})[cell.failure] = cell
     chosen: list[Cell] = []
     turn = 0
-    for possible in by_state.values():
-        changes = next(iter(possible.values())).step.changes_the_target
-        for _ in range(min(TURNS if changes else 1, len(possible))):
+    closely: set[tuple[str, str]] = set()
+    for (runbook, _), possible in by_state.items():
+        step = next(iter(possible.values())).step
+        first = step.changes_the_target and (runbook, step.name) not in closely
+        closely.add((runbook, step.name))
+        for _ in range(min(TURNS if first else 1, len(possible))):
             while failures[turn % len(failures)] not in possible:
                 turn += 1
             chosen.append(possible[failures[turn % len(failures)]])

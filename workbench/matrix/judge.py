@@ -13,7 +13,13 @@ from workbench.matrix.cells import PASSING, Failure
 LEAVING = frozenset({"UndoFailed", "RunAborted", "RunTimedOut", "StepFailed"})
 """The errors under which something may be left at the target; their cause names it."""
 
-_APPLIED = {ChangeStatus.DONE, ChangeStatus.UNDOING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
+_APPLIED = {
+    ChangeStatus.DONE,
+    ChangeStatus.UNDOING,
+    ChangeStatus.SETTLING,
+    ChangeStatus.UNDONE,
+    ChangeStatus.LEFT,
+}
 
 
 @dataclass(frozen=True)
@@ -112,6 +118,9 @@ def _accounted(outcome: Outcome) -> list[str]:
         return []
     if run.verified and outcome.world_after == outcome.world_remedied and "verified healthy" in (run.error_cause or ""):
         return []
+    taken_back = not any(record.may_have_happened for record in first.records.values())
+    if outcome.world_moved is not None and taken_back and outcome.world_after != outcome.world_remedied:
+        return []  # what is left is somebody else's
     found = []
     if run.error_name not in LEAVING:
         found.append(f"The run ended {run.error_name}, and the target is left as {outcome.world_after!r}.")
@@ -153,7 +162,8 @@ def _once(outcome: Outcome) -> list[str]:
         found.append(f"The end of the run was published {outcome.told} times.")
     records = outcome.first.records
     done = sum(record.status is not ChangeStatus.NO_EFFECT for record in records.values())
-    undone = sum(record.status in {ChangeStatus.UNDOING, ChangeStatus.UNDONE} for record in records.values())
+    under_way = {ChangeStatus.UNDOING, ChangeStatus.SETTLING, ChangeStatus.LEFT}
+    undone = sum(record.undone_calls + (record.status in under_way) for record in records.values())
     effects = sum(outcome.calls.values())
     if effects > done + undone:
         found.append(f"{effects} calls took effect for {done} changes and {undone} undos.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.util
+import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -36,9 +37,14 @@ def run_batch(cells: list[Cell]) -> list[Result]:
     return results
 
 
-def run_all(cells: list[Cell], workers: int) -> Iterator[Result]:
-    """The results as they come."""
+def run_all(cells: list[Cell], workers: int, until: float) -> Iterator[Result]:
+    """The results as they come. After that moment of the monotonic clock no more cells are begun."""
     batches = [cells[start : start + _BATCH] for start in range(0, len(cells), _BATCH)]
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as processes:
-        for batch in as_completed([processes.submit(run_batch, batch) for batch in batches]):
-            yield from batch.result()
+        pending = [processes.submit(run_batch, batch) for batch in batches]
+        for batch in as_completed(pending):
+            if not batch.cancelled():
+                yield from batch.result()
+            if time.monotonic() > until:
+                for each in pending:
+                    each.cancel()

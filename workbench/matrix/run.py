@@ -5,22 +5,24 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from runbooks import catalogue, clock
+from runbooks.aws.adapters import adapter_of
 from runbooks.model import Change, Undo
 from runbooks.store import audit
 from runbooks.store.runs import Run, run_id_of
 from runbooks.store.tables import packed, unpacked
+from workbench import scenario
 from workbench.embedded.calls import ServiceError
 from workbench.embedded.functions import Invocation
 from workbench.executions import History
 from workbench.incident import signed_request, start_input
 from workbench.ledger import ledger_of
-from workbench.matrix.cells import Cell, Step, machine_of, standard_of, steps_of
+from workbench.matrix.cells import Cell, Step, machine_of, steps_of
 from workbench.matrix.failures import NEWCOMER, WRITE, Aim, Stage, Target
 from workbench.matrix.judge import Ended, Outcome, judge
 
@@ -68,14 +70,16 @@ class Bench:
     def __init__(self, aws: EmbeddedAws, runbook: str) -> None:
         self.aws = aws
         self.runbook = catalogue.load(runbook)
-        self.scenario = standard_of(runbook)
+        self.incidents = scenario.of(runbook)
+        self.scenario = next(iter(self.incidents.values()))
         self.steps = steps_of(machine_of(runbook))
-        self._seen: dict[Path, Seen] = {}
+        self._seen: dict[tuple[str, Path], Seen] = {}
 
     def run(self, cell: Cell) -> Result:
         """Run one cell that applies."""
+        self.scenario = self.incidents[cell.scenario]
         path = self._path_to(cell.step)
-        aim = self._aim(cell.step, self._seen[path])
+        aim = self._aim(cell.step, self._observed(path))
         what = aim.describe(cell.failure)
         try:
             outcome = self._outcome(cell, path, aim)
@@ -89,11 +93,15 @@ class Bench:
     def _path_to(self, step: Step) -> Path:
         paths: tuple[Path, ...] = ("as it should", "into the undo")
         for path in paths:
-            if path not in self._seen:
-                self._seen[path] = self._observe(path)
-            if step.state in self._seen[path].operations:
+            if step.state in self._observed(path).operations:
                 return path
-        raise ValueError(f"no run of {self.runbook.name} comes to {step.state!r}")
+        raise ValueError(f"no run of {self.runbook.name} comes to {step.state!r} in {self.scenario.name}")
+
+    def _observed(self, path: Path) -> Seen:
+        key = (self.scenario.name, path)
+        if key not in self._seen:
+            self._seen[key] = self._observe(path)
+        return self._seen[key]
 
     def _observe(self, path: Path) -> Seen:
         """The run as it goes without the cell's failure."""
@@ -104,7 +112,7 @@ class Bench:
             answer = invoke()
             mine = {self._function(step)[-50:] for step in self.steps if step.state == event["state"]}
             calls = [call.operation for call in self.aws.calls[begun:] if call.caller in mine]
-            operations.setdefault(event["state"], calls)
+            operations.setdefault(event["state"], []).extend(calls)
             return answer
 
         self._arrange(path)
@@ -122,11 +130,14 @@ class Bench:
         changes = self._changes(seen.ended)
         if step.changes_the_target:
             if step.name == "undo":
-                planned = [change.undo.operation for change in reversed(changes) if isinstance(change.undo, Undo)]
+                planned = [call for change in reversed(changes) for call in _inverses(change)]
             else:
                 planned = [change.operation for change in changes if change.phase == step.phase]
-            if planned:
+            if planned and planned[0] in operations:
                 return Aim(Target(planned[0]), Target(planned[0]))
+            called = [call for call in operations if call in _calls_of_adapters(planned)]
+            if called:
+                return Aim(Target(called[0]), Target(called[-1]))
         first = next((call for call in operations if not call.startswith("dynamodb:")), "")
         if step.is_of_the_frame:
             call = Target(first) if first else Target(operations[0], of_the_ledger=True)
@@ -141,9 +152,9 @@ class Bench:
     # -- one cell ------------------------------------------------------------------------------------------------------
 
     def _outcome(self, cell: Cell, path: Path, aim: Aim) -> Outcome:
-        aws, scenario = self.aws, self.scenario
+        aws, incident = self.aws, self.scenario
         self._arrange(path)
-        world_before, moved = scenario.world(aws), None
+        world_before, moved = incident.world(aws), None
         trial: _Trial
         newcomer = _Newcomer(aws)
 
@@ -152,28 +163,28 @@ class Bench:
             if cell.failure.name == "LEASE_LOST":
                 run = self._ledger.open_run(trial.run_id)
                 newcomer.take_over(run)
-            elif scenario.moves is not None:
-                scenario.moves(aws)
-                moved = scenario.world(aws)
+            elif incident.moves is not None:
+                incident.moves(aws)
+                moved = incident.world(aws)
 
         calls: Counter[str] = Counter()
-        self._count(calls, self._seen[path].ended)
+        self._count(calls, self._observed(path).ended)
         stage = Stage(aws, cell.step.state, self._function(cell.step), cell.failure, aim, before)
         stage.arm()
         trial = self._start("first")
         trial.follow()
-        world_after = scenario.world(aws)
+        world_after = incident.world(aws)
         aws.faults.clear()
         first = self._when_closed(trial)
         return Outcome(
             first=first,
             again=self._again(newcomer),
             struck=stage.struck,
-            would_end=self._seen[path].ended.in_words,
+            would_end=self._observed(path).ended.in_words,
             world_before=world_before,
             world_moved=moved,
             world_after=world_after,
-            world_remedied=scenario.world_after,
+            world_remedied=incident.world_after,
             locked=self.locked,
             newcomer_robbed=newcomer.robbed,
             told=self.told,
@@ -206,10 +217,10 @@ class Bench:
         return self._execute("again").ended()
 
     def _count(self, calls: Counter[str], seen: Ended) -> None:
-        """Counts what takes effect at the target."""
+        """Counts what takes effect at the target. What may be repeated without harm need not be counted."""
         own = [self.aws.outputs[name].encode() for name in ("StateTableName", "AuditTableName")]
-        operations = {change.operation for change in self._changes(seen)}
-        operations |= {change.undo.operation for change in self._changes(seen) if isinstance(change.undo, Undo)}
+        once = [change for change in self._changes(seen) if change.proof is not None]
+        operations = {change.operation for change in once} | {call for change in once for call in _inverses(change)}
         acting = f"{self.aws.stack_name}-{self.runbook.name}-act"[-50:]
 
         def ours(call: Call) -> bool:
@@ -242,9 +253,10 @@ class Bench:
 
     def _deny_the_look(self) -> None:
         """After the last phase was applied the target can not be looked at; without phases it can not be diagnosed."""
-        reading = [step for step in self.steps if step.reads_the_target]
+        seen = self._observed("as it should")
+        reading = [step for step in self.steps if step.reads_the_target and step.state in seen.reads]
         looking = [step for step in reading if step.name == "look"] or reading
-        operation = self._seen["as it should"].reads[looking[-1].state][0]
+        operation = seen.reads[looking[-1].state][0]
         inside = threading.Event()
 
         def around(event: Any, invoke: Callable[[], Invocation]) -> Invocation:
@@ -275,6 +287,17 @@ class Bench:
 
     def _start(self, name: str) -> _Trial:
         return _Trial(self.aws, self.runbook.name, name, start_input(self.runbook.name, self.scenario.event))
+
+
+def _inverses(change: Change) -> list[str]:
+    """The operations that take a change back, in their order."""
+    return [call.operation for call in change.undo.calls] if isinstance(change.undo, Undo) else []
+
+
+def _calls_of_adapters(operations: Iterable[str]) -> set[str]:
+    """The AWS calls that are behind operations which are none themselves."""
+    adapters = [adapter_of(operation) for operation in operations]
+    return {call for adapter in adapters if adapter for call in adapter.calls}
 
 
 class _Trial:

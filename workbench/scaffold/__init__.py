@@ -1,6 +1,7 @@
 """A new runbook, ready to be changed: small, working, and marked wherever its author replaces something.
 
-`planned` says what would be written, `write` writes it and compiles the machine. Both take the repository's root.
+`planned` says what would be written, `write` writes it and compiles the machine and the catalogue's page. Both take
+the repository's root.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from workbench import catalogue_page
 
 FILES = Path(__file__).parent / "files"
 MARK = "Replace:"
@@ -93,9 +96,9 @@ def planned(root: Path, name: str, title: str | None = None, service: str = "log
 
 
 def write(root: Path, plan: Planned, name: str) -> list[Path]:
-    """Write all of it and compile the machine; returns what was written. If that fails, nothing stays.
+    """Write all of it and compile it; returns what was written. If that fails, nothing stays.
 
-    Raises Unfit when the machine cannot be compiled.
+    Raises Unfit when the runbook cannot be compiled.
     """
     before = {path: _read(root / path) for path in plan.changed}
     made: list[Path] = []
@@ -106,14 +109,19 @@ def write(root: Path, plan: Planned, name: str) -> list[Path]:
             _write(root / path, text)
         for path, text in plan.changed.items():
             _write(root / path, text)
-        machine = _compiled(root, name)
+        compiled = _compiled(root, name)
     except BaseException:
         for path, text in before.items():
             _write(root / path, text)
         for path in reversed(made):
             (root / path).rmdir() if (root / path).is_dir() else (root / path).unlink(missing_ok=True)
         raise
-    return [*plan.paths, machine]
+    return [*plan.paths, *compiled]
+
+
+def compiled_to(name: str) -> list[Path]:
+    """What a runbook is compiled to, relative to the root: its machine, and the page of all runbooks."""
+    return [Path("statemachines", f"{name}.asl.json"), catalogue_page.PAGE]
 
 
 def with_block(template: str, block: str) -> str:
@@ -171,15 +179,16 @@ def _make_folders(root: Path, folder: Path) -> list[Path]:
     return made
 
 
-def _compiled(root: Path, name: str) -> Path:
-    """Compiles the machine in a process of its own, which sees that root's declarations and no others."""
+def _compiled(root: Path, name: str) -> list[Path]:
+    """Compiles the runbook in a process of its own, which sees that root's declarations and no others."""
     compile_one = (
-        "import sys; from pathlib import Path; from runbooks import catalogue; from workbench.asl import compiler;"
-        "compiler.file_of(Path(sys.argv[1]), sys.argv[2])"
-        ".write_text(compiler.render(catalogue.load(sys.argv[2])), encoding='utf-8')"
+        "import sys; from pathlib import Path; from runbooks import catalogue; from workbench import catalogue_page;"
+        "from workbench.asl import compiler; root, name = Path(sys.argv[1]), sys.argv[2];"
+        "text = compiler.render(catalogue.load(name)); catalogue_page.write(root);"
+        "compiler.file_of(root / 'statemachines', name).write_text(text, encoding='utf-8')"
     )
     done = subprocess.run(
-        [sys.executable, "-c", compile_one, str(root.resolve() / "statemachines"), name],
+        [sys.executable, "-c", compile_one, str(root.resolve()), name],
         env=os.environ | {"PYTHONPATH": os.pathsep.join(str(root.resolve() / part) for part in ("src", "."))},
         cwd=root,
         capture_output=True,
@@ -189,7 +198,7 @@ def _compiled(root: Path, name: str) -> Path:
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no reason given"]
         raise Unfit(f"The new runbook could not be compiled, so nothing was written: {last[0]}.")
-    return Path("statemachines", f"{name}.asl.json")
+    return compiled_to(name)
 
 
 def _read(path: Path) -> str:

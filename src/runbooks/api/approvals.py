@@ -1,79 +1,83 @@
-"""`POST /runs/{run_id}/approval`: a person's decision on exactly the plan that they saw.
-
-API Gateway vouches for the caller, so the identity is never taken from the body. Errors are RFC 9457 problems.
-"""
+"""`POST /runs/{run_id}/approval`: a person's decision on exactly the plan that they saw."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, Literal
+from datetime import datetime
+from typing import Annotated, Literal
 
-from botocore.exceptions import ClientError
-from pydantic import Field, ValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Body
+from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import Field
 
 from runbooks import clock
+from runbooks.api.app import answers, app, caller
+from runbooks.api.http import Problem
+from runbooks.api.runs import RunId
+from runbooks.api.views import Decided
+from runbooks.aws.failures import translate
 from runbooks.aws.redaction import redact
 from runbooks.errors import LedgerUnavailable, RunClosed
-from runbooks.frame.step import Frame, frame, logger
+from runbooks.frame.step import Frame, frame
 from runbooks.model import Model
-from runbooks.policy import explain
+from runbooks.policy import person
 from runbooks.store.runs import Approval, Ledger, Run
-from runbooks.store.tables import ConditionFailed
+from runbooks.store.tables import ConditionFailed, Conflict
 
 STATE = "Wait for approval"
 """The state that audit entries of a decision carry."""
+_ATTEMPTS = 5
+_STATUS: dict[str, Literal["approved", "denied", "revoked"]] = {
+    "approve": "approved",
+    "deny": "denied",
+    "revoke": "revoked",
+}
 
 
 class Ballot(Model):
-    """What the approver sends. `plan_hash` is the whole hash of the plan that they looked at."""
+    """What the approver sends. `plan_hash` is the whole hash of the plan that they looked at.
 
-    decision: Literal["approve", "deny"]
+    `revoke` takes an approval back, whoever gave it, as long as the run has not begun its first change.
+    """
+
+    decision: Literal["approve", "deny", "revoke"]
     plan_hash: str = Field(pattern=r"^[0-9a-f]{64}$")
     comment: str = Field("", max_length=500)
 
 
-class Problem(Exception):
-    """An answer other than 200, as RFC 9457 has it."""
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.title, self.detail = status, title, detail
-
-
-def person(identity: str) -> str:
-    """The person behind an IAM ARN: the user's name, or the session name of an assumed role, in lower case.
-
-    A plain name stays as it is, so that a claimed requester can be compared with a vouched approver.
-    """
-    return identity.rpartition("/")[2].partition("@")[0].strip().casefold()
+@app.post("/runs/<run_id>/approval", summary="Approve, deny or revoke", responses=answers(Decided, 404, 409))
+def vote(run_id: RunId, ballot: Annotated[Ballot, Body()]) -> Decided:
+    """Decide on the plan of that hash. Whoever asked for the run cannot."""
+    identity, here = caller(), frame()
+    unverified = here.policy().unverified_may_be_approved(here.settings.stage)
+    run, approval = decide(here.ledger, run_id, ballot, identity, unverified=unverified)
+    if approval.status != "revoked":
+        wake(here, approval)
+    return Decided(run_id=run.run_id, decision=approval.status, decided_by=identity, plan_hash=approval.plan_hash)
 
 
-def decide(ledger: Ledger, run_id: str, ballot: Ballot, identity: str) -> tuple[Run, Approval]:
+def decide(
+    ledger: Ledger, run_id: str, ballot: Ballot, identity: str, *, unverified: bool = False
+) -> tuple[Run, Approval]:
     """Record the decision. The same decision by the same person again changes nothing and is answered alike.
 
-    Raises Problem: 404 no such run, 409 decided or expired or closed or another plan, 403 own run.
+    `unverified`: whether a run may be approved whose requester is only claimed.
+
+    Raises Problem: 404 no such run, 409 decided or expired or closed or another plan, 403 own run or nobody's.
     """
-    try:
-        run = ledger.open_run(run_id)
-    except RunClosed as closed:
-        raise Problem(409, "The run has ended", str(closed)) from None
-    except LedgerUnavailable:
-        raise Problem(404, "No such run", f"there is no run {run_id}") from None
+    run = ledger.find(run_id)
+    if run is None:
+        raise Problem(404, "No such run", f"there is no run {run_id}")
+    if run.status == "closed":
+        raise Problem(409, "The run has ended", f"{run_id} ended {run.ended_at} as {run.outcome}; start it again")
     now = clock.utc_now()
     approval = ledger.approval(run_id)
-    status: Literal["approved", "denied"] = "approved" if ballot.decision == "approve" else "denied"
+    status = _STATUS[ballot.decision]
     if approval is None:
         raise Problem(409, "Nothing to decide", f"{run_id} has not asked for approval")
     if approval.status == status and approval.decided_by == identity and approval.plan_hash == ballot.plan_hash:
         return run, approval
-    if approval.status != "pending":
-        raise Problem(409, "Already decided", f"the request is {approval.status}")
-    if clock.iso(now) >= approval.expires_at:
-        raise Problem(409, "Expired", f"the request expired at {approval.expires_at}; start the run again")
     if ballot.plan_hash != approval.plan_hash:
         raise Problem(409, "Another plan", f"the plan to decide on is {approval.plan_hash}; look at it again")
-    if person(identity) == person(run.requested_by):
-        raise Problem(403, "Own run", f"{run.requested_by} asked for this run, so somebody else must decide on it")
     decided = approval.model_copy(
         update={
             "status": status,
@@ -82,15 +86,69 @@ def decide(ledger: Ledger, run_id: str, ballot: Ballot, identity: str) -> tuple[
             "comment": redact(ballot.comment),
         }
     )
-    detail = {"decision": status, "plan_hash": ballot.plan_hash, "comment": redact(ballot.comment)}
-    item = ledger.approval_item(run_id, decided, replaces="pending")
+    if ballot.decision == "revoke":
+        return _revoke(ledger, run, approval, decided, now), decided
+    if approval.status != "pending":
+        raise Problem(409, "Already decided", f"the request is {approval.status}")
+    if clock.iso(now) >= approval.expires_at:
+        raise Problem(409, "Expired", f"the request expired at {approval.expires_at}; start the run again")
+    for asker in filter(None, (run.requested_by, run.attributed_to)):
+        if person(identity) == person(asker):
+            raise Problem(403, "Own run", f"{asker} asked for this run, so somebody else must decide on it")
+    vouched = run.identity != "unverified" or run.attributed_to is not None
+    if ballot.decision == "approve" and not vouched and not unverified:
+        raise Problem(
+            403,
+            "Requester unverified",
+            f"nobody vouches for {run.requested_by}, who could be you; start the run through the API, or wait until"
+            " CloudTrail has named its caller",
+        )
+    return _record(ledger, run, approval, decided, now), decided
+
+
+def _record(ledger: Ledger, run: Run, approval: Approval, decided: Approval, now: datetime) -> Run:
+    detail = {"decision": decided.status, "plan_hash": decided.plan_hash, "comment": decided.comment}
+    item = ledger.approval_item(run.run_id, decided, replaces=approval.status)
+    actor = decided.decided_by or ""
     try:
-        run = ledger.record(run, "approval.decided", detail, state=STATE, now=now, actor=identity, also=[item])
+        return ledger.record(run, "approval.decided", detail, state=STATE, now=now, actor=actor, also=[item])
     except ConditionFailed:
         raise Problem(409, "Already decided", "somebody else decided at the same moment") from None
     except RunClosed as closed:
         raise Problem(409, "The run has ended", str(closed)) from None
-    return run, decided
+
+
+def _revoke(ledger: Ledger, run: Run, approval: Approval, revoked: Approval, now: datetime) -> Run:
+    """Take the approval back, and the locks with it, so that a step which has seen it before cannot change anything.
+
+    A change is only made under the lock, and what is written here is only written if none has begun since we looked.
+    """
+    if approval.status != "approved":
+        raise Problem(409, "Nothing to revoke", f"the request is {approval.status}")
+    detail = {"decision": "revoked", "plan_hash": revoked.plan_hash, "comment": revoked.comment}
+    for _ in range(_ATTEMPTS):
+        if ledger.changes(run.run_id):
+            raise Problem(409, "Too late", "the run has begun its first change; stop it instead")
+        also = [ledger.approval_item(run.run_id, revoked, replaces="approved"), *ledger.releases(run)]
+        try:
+            return ledger.record(
+                run,
+                "approval.revoked",
+                detail,
+                state=STATE,
+                now=now,
+                actor=revoked.decided_by or "",
+                also=also,
+                unless_moved=True,
+            )
+        except (Conflict, ConditionFailed):
+            try:
+                run = ledger.open_run(run.run_id)
+            except RunClosed as closed:
+                raise Problem(409, "The run has ended", str(closed)) from None
+        except RunClosed as closed:
+            raise Problem(409, "The run has ended", str(closed)) from None
+    raise LedgerUnavailable(f"{run.run_id} kept moving while its approval was to be revoked")
 
 
 def wake(frame: Frame, approval: Approval) -> None:
@@ -101,32 +159,6 @@ def wake(frame: Frame, approval: Approval) -> None:
         frame.client("stepfunctions").send_task_success(taskToken=approval.token, output="{}")
     except ClientError as failure:
         if failure.response["Error"]["Code"] not in {"TaskTimedOut", "TaskDoesNotExist"}:
-            raise
-
-
-def answer(event: dict[str, Any]) -> dict[str, Any]:
-    """The body of a 200. Raises Problem."""
-    try:
-        ballot = Ballot.model_validate_json(event.get("body") or "{}")
-    except ValidationError as invalid:
-        raise Problem(400, "Invalid body", explain(invalid)) from None
-    identity = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn")
-    if not identity:
-        raise Problem(401, "No identity", "sign the request with your IAM identity")
-    run, approval = decide(frame().ledger, event["pathParameters"]["run_id"], ballot, identity)
-    wake(frame(), approval)
-    return {"run_id": run.run_id, "decision": approval.status, "decided_by": identity, "plan_hash": approval.plan_hash}
-
-
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """An API Gateway HTTP API event, payload version 2.0."""
-    try:
-        return _response(200, "application/json", answer(event))
-    except Problem as problem:
-        body = {"type": "about:blank", "title": problem.title, "status": problem.status, "detail": problem.detail}
-        logger.info("refused", extra={"problem": body})
-        return _response(problem.status, "application/problem+json", body)
-
-
-def _response(status: int, kind: str, body: dict[str, Any]) -> dict[str, Any]:
-    return {"statusCode": status, "headers": {"content-type": kind}, "body": json.dumps(body)}
+            raise translate(failure, "states:SendTaskSuccess") from failure
+    except BotoCoreError as failure:
+        raise translate(failure, "states:SendTaskSuccess") from failure

@@ -7,7 +7,15 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, RunbookError
+from runbooks.errors import (
+    AccessDenied,
+    AwsRejected,
+    AwsThrottled,
+    AwsUnavailable,
+    PlanStale,
+    RunbookError,
+    TargetBusy,
+)
 
 _THROTTLED = frozenset(
     [
@@ -36,13 +44,18 @@ _DENIED = frozenset(
         "ExpiredToken",
         "ExpiredTokenException",
         "Forbidden",
+        "ForbiddenException",
         "InvalidClientTokenId",
         "NotAuthorized",
         "UnauthorizedOperation",
         "UnrecognizedClientException",
     ]
 )
+_BUSY = frozenset(["InvalidDBClusterSnapshotStateFault", "InvalidDBClusterStateFault", "InvalidDBInstanceState"])
+"""The resource is being created, changed or backed up; the same call is taken when that is over."""
 _PRECONDITION = frozenset(["ConditionalCheckFailedException", "PreconditionFailed"])
+_QUOTES_ITS_TARGET = frozenset(["ModelError"])
+"""The messages of these have what a model has answered in them, which is data and does not belong into a trail."""
 _UNAVAILABLE = frozenset(
     ["InternalError", "InternalFailure", "InternalServerError", "ServerException", "ServiceUnavailable"]
 )
@@ -57,10 +70,15 @@ def translate(failure: BotoCoreError | ClientError, operation: str) -> RunbookEr
         return AwsUnavailable(f"{operation} got no answer: {failure}")
     code = failure.response.get("Error", {}).get("Code", "Unknown")
     message = failure.response.get("Error", {}).get("Message", "")
+    if code in _QUOTES_ITS_TARGET:
+        answer, log = failure.response.get("OriginalStatusCode"), failure.response.get("LogStreamArn")
+        message = f"the container answered {answer}; what it said is in its log, {log}"
     status = failure.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     said = f"{operation}: {code}: {message}"
     if code in _THROTTLED:
         return AwsThrottled(f"AWS throttled {said}")
+    if code in _BUSY:
+        return TargetBusy(f"the target is not ready for {said}")
     if code in _PRECONDITION:
         return PlanStale(f"the target is not as the call expects it: {said}")
     if code in _DENIED:

@@ -26,7 +26,8 @@ _READS: dict[str, str] = {
     "kms": "DescribeKey GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants",
     "lambda": "GetAlias GetFunctionConfiguration GetFunctionConcurrency ListEventSourceMappings ListVersionsByFunction",
     "logs": "DescribeLogGroups DescribeLogStreams FilterLogEvents GetLogEvents",
-    "rds": "DescribeDBClusterAutomatedBackups DescribeDBClusterParameterGroups DescribeDBClusterSnapshotAttributes "
+    "rds": "DescribeAccountAttributes DescribeDBClusterAutomatedBackups DescribeDBClusterParameterGroups "
+    "DescribeDBClusterSnapshotAttributes "
     "DescribeDBClusterSnapshots DescribeDBClusters DescribeDBEngineVersions DescribeDBInstances "
     "DescribeDBParameterGroups DescribeDBSubnetGroups DescribeEvents DescribeOrderableDBInstanceOptions "
     "ListTagsForResource",
@@ -37,7 +38,7 @@ _READS: dict[str, str] = {
     "secretsmanager": "DescribeSecret GetResourcePolicy ListSecretVersionIds",
     "service-quotas": "GetAWSDefaultServiceQuota GetServiceQuota ListServiceQuotas",
     "sns": "GetSubscriptionAttributes GetTopicAttributes ListSubscriptionsByTopic",
-    "sts": "GetCallerIdentity",
+    "sts": "AssumeRole GetCallerIdentity",
     "stepfunctions": "DescribeExecution DescribeStateMachine GetExecutionHistory ListExecutions",
 }
 

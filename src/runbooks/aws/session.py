@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 
 from botocore.config import Config
 from pydantic import JsonValue
 
+from runbooks.aws.adapters import adapter_of
 from runbooks.aws.connection import new_session
 from runbooks.aws.operations import is_read
 from runbooks.aws.redaction import redact
-from runbooks.errors import MutationRefused
+from runbooks.errors import MutationRefused, Refused
 from runbooks.model import Model
 
 _PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
@@ -21,6 +22,10 @@ _ONCE = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", 
 """A mutation is sent once: whether to send it again is the step ledger's decision, not the SDK's."""
 
 _CALL = "runbooks_call"
+
+
+def _no_other_account(alias: str) -> str:
+    raise Refused(f"the account {alias!r} is not on the deployed list of accounts")
 
 
 class Call(Model):
@@ -40,16 +45,21 @@ class AwsSession:
     """AWS clients whose every call passes here.
 
     A call on the reviewed list of reads is recorded. Any other is a mutation, and raises MutationRefused unless it
-    is the very call (operation and parameters) that `open_change` was entered with. One session serves one invocation
-    after the other, so that its clients and their connections are made once.
+    is the very call (operation and parameters) that `open_change` was entered with, or one of those that the open
+    change's adapter makes. One session serves one invocation after the other, so that its clients and their connections
+    are made once. `role_in` names the role to take in another account, by the account's alias; it raises Refused for
+    an account that is not on the deployed list.
     """
 
-    def __init__(self, region: str) -> None:
+    def __init__(self, region: str, role_in: Callable[[str], str] = _no_other_account) -> None:
         self.region = region
+        self._role_in = role_in
         self._calls: list[Call] = []
         self._open: tuple[str, dict[str, Any]] | None = None
         self._secrets: set[str] = set()
         self._clients: dict[tuple[str, str, bool], Any] = {}
+        self._elsewhere: dict[tuple[str, str, str, bool], Any] = {}
+        self._credentials: dict[str, dict[str, str]] = {}
         self._session = new_session()
         events = self._session.get_component("event_emitter")
         events.register_first("before-parameter-build", self._admit)
@@ -60,21 +70,31 @@ class AwsSession:
         """Forget what an earlier invocation has left: its calls, its change, and the secrets that it revealed."""
         self._calls, self._open = [], None
         self._secrets.clear()
+        # A role is taken for one invocation: its credentials run out.
+        self._elsewhere.clear()
+        self._credentials.clear()
         return self
 
-    def client(self, service: str, region: str | None = None) -> Any:
-        """A client by boto3's name of the service, made once per service and region."""
-        return self._client(service, region or self.region, changing=False)
+    def client(self, service: str, region: str | None = None, account: str | None = None) -> Any:
+        """A client by boto3's name of the service, in another account if its alias is given."""
+        return self._client(service, region or self.region, account, changing=False)
 
-    def read(self, operation: str, parameters: dict[str, Any], region: str | None = None) -> dict[str, Any]:
+    def read(
+        self, operation: str, parameters: dict[str, Any], region: str | None = None, account: str | None = None
+    ) -> dict[str, Any]:
         """Call `service:Operation`, which must be on the list of reads, and return its response."""
         service, _, name = operation.partition(":")
-        return self._send(self.client(service, region), name, parameters)
+        return self._send(self.client(service, region, account), name, parameters)
 
-    def change(self, operation: str, parameters: dict[str, Any], region: str | None = None) -> dict[str, Any]:
-        """Send the open change's call, once."""
+    def change(
+        self, operation: str, parameters: dict[str, Any], region: str | None = None, account: str | None = None
+    ) -> dict[str, Any]:
+        """Send the open change's call, once; or have its adapter do it, if the operation is an adapter's."""
         service, _, name = operation.partition(":")
-        return self._send(self._client(service, region or self.region, changing=True), name, parameters)
+        if adapter := adapter_of(operation):
+            client = self._client(adapter.service, region or self.region, account, changing=True)
+            return adapter.run(client, parameters)
+        return self._send(self._client(service, region or self.region, account, changing=True), name, parameters)
 
     @contextmanager
     def open_change(self, operation: str, parameters: dict[str, Any]) -> Iterator[None]:
@@ -89,7 +109,7 @@ class AwsSession:
 
     def reveal(self, secret: str, version_id: str) -> str:
         """A secret's value, for the moment of a call. It is redacted from everything this session records."""
-        client = self._client("secretsmanager", self.region, changing=False)
+        client = self._client("secretsmanager", self.region, None, changing=False)
         with self.open_change("secretsmanager:GetSecretValue", {"SecretId": secret, "VersionId": version_id}):
             value: str = client.get_secret_value(SecretId=secret, VersionId=version_id)["SecretString"]
         self.hide(value)
@@ -108,12 +128,32 @@ class AwsSession:
         calls, self._calls = self._calls, []
         return calls
 
-    def _client(self, service: str, region: str, *, changing: bool) -> Any:
+    def _client(self, service: str, region: str, account: str | None, *, changing: bool) -> Any:
+        config = _ONCE if changing else _PATIENT
+        if account is not None:
+            elsewhere = (service, region, account, changing)
+            if elsewhere not in self._elsewhere:
+                keys: Any = self._credentials_in(account)
+                self._elsewhere[elsewhere] = self._session.create_client(
+                    service, region_name=region, config=config, **keys
+                )
+            return self._elsewhere[elsewhere]
         key = (service, region, changing)
         if key not in self._clients:
-            config = _ONCE if changing else _PATIENT
             self._clients[key] = self._session.create_client(service, region_name=region, config=config)
         return self._clients[key]
+
+    def _credentials_in(self, account: str) -> dict[str, str]:
+        """Keys of the role in another account, for the rest of this invocation."""
+        if account not in self._credentials:
+            wanted = {"RoleArn": self._role_in(account), "RoleSessionName": "runbooks"}
+            answer = self._client("sts", self.region, None, changing=False).assume_role(**wanted)["Credentials"]
+            self._credentials[account] = {
+                "aws_access_key_id": answer["AccessKeyId"],
+                "aws_secret_access_key": answer["SecretAccessKey"],
+                "aws_session_token": answer["SessionToken"],
+            }
+        return self._credentials[account]
 
     @staticmethod
     def _send(client: Any, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -123,12 +163,16 @@ class AwsSession:
 
     def _admit(self, params: dict[str, Any], model: Any, context: dict[str, Any], **_: Any) -> None:
         operation = f"{model.service_model.service_name}:{model.name}"
-        if not is_read(operation) and self._open != (operation, params):
+        if not (is_read(operation) or self._open == (operation, params) or self._is_of_the_adapter(operation)):
             raise MutationRefused(
                 f"{operation} is not on the list of reads, and it is not the change that is open"
                 f" ({self._open[0] if self._open else 'none is'}); put it into the plan"
             )
         context[_CALL] = (operation, self.redact(_plain(params)), time.monotonic())
+
+    def _is_of_the_adapter(self, operation: str) -> bool:
+        adapter = adapter_of(self._open[0]) if self._open else None
+        return adapter is not None and operation in adapter.calls
 
     def _answered(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         metadata = parsed.get("ResponseMetadata", {})

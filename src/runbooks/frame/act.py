@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from runbooks import clock
-from runbooks.errors import ApprovalDenied, ChangeUnsettled, PlanStale, RemediationFailed
+from runbooks.errors import ApprovalDenied, ChangeUnsettled, PlanStale
 from runbooks.frame.changes import apply_change, undo_change
 from runbooks.frame.outcome import reported_error
+from runbooks.frame.polling import look_again_in
 from runbooks.frame.reading import fingerprint, gather, reads
 from runbooks.frame.step import Step, given_of, step_handler
-from runbooks.model import Plan
+from runbooks.model import Plan, pending
 from runbooks.policy import change_forbidden
-from runbooks.store.runs import ChangeStatus, Run
+from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
 
-_UNFINISHED = {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN, ChangeStatus.DONE, ChangeStatus.UNDOING}
+_BEING_UNDONE = {ChangeStatus.UNDOING, ChangeStatus.SETTLING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
 
-_BEING_UNDONE = {ChangeStatus.UNDOING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
+_OVER = {ChangeStatus.NO_EFFECT, ChangeStatus.UNDONE, ChangeStatus.LEFT}
 
 _UNDO_PAUSE = 5
 """Seconds between two inverses, so that a service that has just been changed is ready for the next call."""
@@ -62,34 +64,48 @@ def apply(step: Step) -> dict[str, Any]:
     for number in numbers:
         run = apply_change(step, run, aws, plan, number)
     if phase.name not in run.deadlines:
-        until = clock.iso(clock.utc_now() + phase.within)
-        run = step.record(
+        now = clock.utc_now()
+        until = clock.iso(now + phase.within)
+        run = step.keep_locks(
             run,
+            now + phase.at_least,
             "phase.applied",
             {"phase": phase.name, "settles_by": until},
-            updates={"deadlines": run.deadlines | {phase.name: until}},
+            deadlines=run.deadlines | {phase.name: until},
         )
-    return step.document(run, settled=False)
+    return step.document(run, settled=False, wait_seconds=int(phase.at_least.total_seconds()))
 
 
 def undo(step: Step) -> dict[str, Any]:
-    """Take back the latest change that is not yet taken back; `undone` says whether nothing more can be."""
+    """Go on taking back the latest change that is not yet taken back; `undone` says whether nothing more can be."""
     run = step.open_run()
     records = step.ledger.changes(run.run_id)
     left = any(record.status is ChangeStatus.LEFT for record in records.values())
-    todo = [record for record in records.values() if record.status in _UNFINISHED]
+    todo = [record for record in records.values() if record.status not in _OVER]
     if left or not todo:
         return step.document(run, undone=True, wait_seconds=0)
-    plan = step.diagnosis().plan
-    if plan is None:
-        raise RemediationFailed("the plan of the changes to undo is gone")
+    plan = step.plan()
     if not any(record.status in _BEING_UNDONE for record in records.values()):
         name, cause = reported_error(step.event.document) or ("StepFailed", "")
         run = step.record(run, "undo.started", {"error": name, "cause": cause, "changes": len(todo)})
     given = given_of(step.runbook, plan.resolved)
     latest = max(todo, key=lambda record: record.number)
     run = undo_change(step, run, step.target(given), plan, latest)
-    return step.document(run, undone=len(todo) == 1, wait_seconds=_UNDO_PAUSE)
+    records = step.ledger.changes(run.run_id)
+    over = all(record.status in _OVER for record in records.values())
+    wait = 0 if over else _pause(step, records[latest.number])
+    if wait:
+        run = step.keep_locks(run, clock.utc_now() + timedelta(seconds=wait), "undo.waits", {"seconds": wait})
+    return step.document(run, undone=over, wait_seconds=wait)
+
+
+def _pause(step: Step, record: ChangeRecord) -> int:
+    """Seconds until the next pass: longer the longer the inverse has taken to have its effect."""
+    if record.settles_by is None:
+        return _UNDO_PAUSE
+    within = step.runbook.phase(step.plan().changes[record.number - 1].phase).within
+    left = (clock.parse(record.settles_by) - clock.utc_now()).total_seconds()
+    return look_again_in(pending("undoing"), within.total_seconds() - left, left)
 
 
 _STEPS = {"apply": apply, "undo": undo}

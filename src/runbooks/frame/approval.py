@@ -15,6 +15,14 @@ from runbooks.store.runs import Approval
 from runbooks.store.tables import ConditionFailed
 
 
+def said_no(approval: Approval) -> str:
+    """Who has denied or revoked, and why, as a sentence."""
+    why = f": {approval.comment}" if approval.comment else ""
+    if approval.status == "revoked":
+        return f"{approval.decided_by} revoked the approval of plan {approval.plan_hash[:12]}{why}"
+    return f"{approval.decided_by} denied plan {approval.plan_hash[:12]}{why}"
+
+
 def request(step: Step) -> dict[str, Any]:
     """Ask for a decision on the plan. Asked again, the pending request keeps its expiry and gets the new token."""
     run = step.open_run()
@@ -65,8 +73,8 @@ def read(step: Step) -> dict[str, Any]:
         except ConditionFailed:
             # Somebody decided between our reading and our writing.
             approval = step.ledger.approval(run.run_id)
-    if approval is not None and approval.status == "denied":
-        raise ApprovalDenied(f"{approval.decided_by} denied plan {approval.plan_hash[:12]}: {approval.comment}")
+    if approval is not None and approval.status in {"denied", "revoked"}:
+        raise ApprovalDenied(said_no(approval))
     if approval is None or approval.status != "approved" or approval.plan_hash != run.plan_hash:
         raise ApprovalExpired("nobody decided in time; the request is void, start the run again")
     return step.document(run)

@@ -14,6 +14,7 @@ from runbooks.frame.step import Step, given_of, step_handler
 from runbooks.model import Runbook, RunInput, canonical
 from runbooks.policy import explain, objection
 from runbooks.store.runs import Run
+from runbooks.store.starts import Starts
 
 
 def parse_input(runbook: Runbook, document: Any) -> RunInput:
@@ -56,6 +57,9 @@ def begin(step: Step) -> dict[str, Any]:
         execution_arn=step.event.execution.id,
         started_at=clock.iso(step.started),
     )
+    vouched = Starts(step.frame.tables).find(step.event.execution.name)
+    if vouched and not vouched.vouches_for(runbook.name, step.event.document, step.started):
+        vouched = None
     if invalid is None:
         settings = step.frame.settings
         targets = runbook.targets(given, settings.account, given.region or settings.region)
@@ -64,6 +68,7 @@ def begin(step: Step) -> dict[str, Any]:
                 "mode": given.mode,
                 "reason": redact(given.reason),
                 "requested_by": given.requested_by,
+                "identity": "verified" if vouched else "unverified",
                 "given": redact(given.model_dump(mode="json", exclude_none=True)),
                 "targets": tuple(sorted(targets)),
             }
@@ -72,7 +77,7 @@ def begin(step: Step) -> dict[str, Any]:
         "input": _storable(step.event.document),
         "execution": step.event.execution.id,
         "targets": list(run.targets),
-        "identity": "unverified",
+        "identity": run.identity,
     }
     run = step.ledger.begin(run, state=step.event.state, detail=detail, now=step.now)
     if run.status == "closed":

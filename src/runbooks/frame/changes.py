@@ -9,17 +9,38 @@ import jmespath
 from pydantic import JsonValue
 
 from runbooks import clock
+from runbooks.aws.adapters import adapter_of
 from runbooks.aws.failures import translated
 from runbooks.aws.session import AwsSession
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, ChangeUnsettled, PlanStale, StepFailed
+from runbooks.errors import (
+    AccessDenied,
+    AwsRejected,
+    AwsThrottled,
+    ChangeUnsettled,
+    CheckFailed,
+    PlanStale,
+    StepFailed,
+    TargetBusy,
+)
 from runbooks.frame.step import LEASE, Step
-from runbooks.model import Change, Irreversible, Plan, Proof, ResultRef, SecretRef, Undo, reference
+from runbooks.model import (
+    Change,
+    Contained,
+    Irreversible,
+    NothingToUndo,
+    Plan,
+    Proof,
+    ResultRef,
+    SecretRef,
+    Undo,
+    reference,
+)
 from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
 from runbooks.store.tables import ConditionFailed
 
 Records = dict[int, ChangeRecord]
 
-_NO_EFFECT = (AwsThrottled, AccessDenied, AwsRejected, PlanStale)
+_NO_EFFECT = (AwsThrottled, AccessDenied, AwsRejected, CheckFailed, PlanStale, TargetBusy)
 """After these the call has surely changed nothing."""
 
 
@@ -75,21 +96,27 @@ def results_wanted(plan: Plan, number: int) -> set[str]:
 
     for change in plan.changes:
         walk(change.parameters)
-        walk(change.proof.parameters)
-        if isinstance(change.undo, Undo):
-            walk(change.undo.parameters)
-            walk(change.undo.proof.parameters)
+        walk(change.proof.parameters if change.proof else {})
+        for call in change.undo.calls if isinstance(change.undo, Undo) else ():
+            walk(call.parameters)
+            walk(call.proof.parameters)
     return wanted
 
 
-def proves(aws: AwsSession, proof: Proof, records: Records, region: str | None) -> bool:
-    """Whether the world shows what the proof says. What AWS says does not exist counts as null."""
+def proves(aws: AwsSession, proof: Proof, records: Records, change: Change) -> bool:
+    """Whether the world shows what the proof says, where the change is made. What does not exist counts as null."""
     try:
         with translated(proof.operation):
-            response = aws.read(proof.operation, resolve(proof.parameters, records, None), region)
+            parameters = resolve(proof.parameters, records, None)
+            response = aws.read(proof.operation, parameters, change.region, change.account)
     except AwsRejected:
         response = {}
     return bool(jmespath.search(proof.path, response) == proof.equals)
+
+
+def happened(aws: AwsSession, change: Change, records: Records) -> bool | None:
+    """Whether an unknown change has happened, by looking; None if that cannot be told, and a repeat is harmless."""
+    return proves(aws, change.proof, records, change) if change.proof else None
 
 
 def apply_change(step: Step, run: Run, aws: AwsSession, plan: Plan, number: int) -> Run:
@@ -98,8 +125,9 @@ def apply_change(step: Step, run: Run, aws: AwsSession, plan: Plan, number: int)
     Raises:
         ChangeUnsettled: an earlier attempt may still be running.
         LeaseLost: the lock has gone to another run.
-        AccessDenied, AwsRejected, AwsThrottled: the call had no effect.
+        AccessDenied, AwsRejected, AwsThrottled, CheckFailed, TargetBusy: the call had no effect.
         AwsUnavailable: whether it had one is unknown; the next delivery looks.
+        PlanStale: what the change adopts is not there any more, or not ours.
     """
     change, records = plan.changes[number - 1], step.ledger.changes(run.run_id)
     record = records.get(number)
@@ -109,12 +137,14 @@ def apply_change(step: Step, run: Run, aws: AwsSession, plan: Plan, number: int)
                 return run
             case ChangeStatus.INTENDED | ChangeStatus.UNKNOWN:
                 _wait_out(record)
-                if proves(aws, change.proof, records, change.region):
+                if happened(aws, change, records):
                     return _settle(step, run, record, ChangeStatus.DONE, "change.recognised", "settled by looking")
             case ChangeStatus.NO_EFFECT:
                 pass
             case _:
                 raise StepFailed(f"change {number} is being undone; it is not applied again")
+    if change.adopts:
+        return _adopt(step, run, aws, change, number, records)
     intent = ChangeRecord(
         number=number,
         status=ChangeStatus.INTENDED,
@@ -132,42 +162,83 @@ def apply_change(step: Step, run: Run, aws: AwsSession, plan: Plan, number: int)
         "attempt": intent.attempt,
     }
     run = _intend(step, run, "change.intended", described, intent, replaces=record)
-    response, run = _call(step, run, aws, change, change.operation, parameters, intent, described)
+    in_doubt = record is not None and record.status in {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN}
+    response, run = _call(step, run, aws, change, change.operation, parameters, intent, described, in_doubt=in_doubt)
     values = {path: _plain(jmespath.search(path, response)) for path in results_wanted(plan, number)}
     done = intent.model_copy(update={"status": ChangeStatus.DONE, "response": aws.redact(values)})
+    answer = {"answer": aws.redact(_plain(response))} if adapter_of(change.operation) else {}
     return step.record(
         run,
         "change.done",
-        described | {"call": _last_call(aws)},
+        described | answer | {"calls": _calls(aws)},
         also=[step.ledger.change_item(run.run_id, done, replaces=intent)],
     )
 
 
-def undo_change(step: Step, run: Run, aws: AwsSession, plan: Plan, record: ChangeRecord) -> Run:
-    """Take one change back, if the world still shows it; what cannot be taken back is marked as left.
+def _adopt(step: Step, run: Run, aws: AwsSession, change: Change, number: int, records: Records) -> Run:
+    """Take on what an earlier run has made: from here on it is ours, to go on with and to undo."""
+    if not happened(aws, change, records):
+        raise PlanStale(f"{change.operation}: what an earlier run had made is not there any more, or is not ours")
+    note = "made by an earlier run, and adopted by its tag"
+    adopted = ChangeRecord(
+        number=number, status=ChangeStatus.DONE, attempt=1, deadline=clock.iso(step.over_at), note=note
+    )
+    line = step.ledger.change_item(run.run_id, adopted, replaces=records.get(number))
+    detail = {"number": number, "phase": change.phase, "operation": change.operation, "note": note}
+    try:
+        return step.record(run, "change.adopted", detail, also=[line])
+    except ConditionFailed as failure:
+        raise ChangeUnsettled(f"another delivery of this step has taken on change {number}") from failure
 
-    Raises like `apply_change`.
+
+def undo_change(step: Step, run: Run, aws: AwsSession, plan: Plan, record: ChangeRecord) -> Run:
+    """Go one call further in taking one change back, if the world still shows it.
+
+    What cannot be taken back is marked as left. A call whose effect is not there yet leaves the change `undoing`, and
+    the next pass looks again. Raises like `apply_change`.
     """
     change, records = plan.changes[record.number - 1], step.ledger.changes(run.run_id)
-    if record.status is not ChangeStatus.DONE:
+    if record.status not in {ChangeStatus.DONE, ChangeStatus.SETTLING}:
         _wait_out(record)
-    if record.status in {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN} and not proves(
-        aws, change.proof, records, change.region
-    ):
+    if record.status in {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN} and happened(aws, change, records) is False:
         return _settle(step, run, record, ChangeStatus.NO_EFFECT, "change.settled", "it had not happened")
-    if isinstance(change.undo, Irreversible):
-        return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", change.undo.irreversible)
-    undo = change.undo
-    if proves(aws, undo.proof, records, change.region):
-        return _settle(step, run, record, ChangeStatus.UNDONE, "undo.recognised", "it was undone already")
-    if not proves(aws, change.proof, records, change.region):
+    match change.undo:
+        case Irreversible(irreversible=why):
+            return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", why)
+        case Contained(goes_with=container):
+            note = f"it is inside what change {container} made, and goes with it"
+            return _settle(step, run, record, ChangeStatus.UNDONE, "undo.contained", note)
+        case NothingToUndo(nothing_to_undo=why):
+            return _settle(step, run, record, ChangeStatus.UNDONE, "undo.needless", why)
+        case Undo():
+            return _undo_call(step, run, aws, change, record, records)
+
+
+def _undo_call(step: Step, run: Run, aws: AwsSession, change: Change, record: ChangeRecord, records: Records) -> Run:
+    calls = change.undo.calls if isinstance(change.undo, Undo) else ()
+    undo = calls[record.undone_calls]
+    if proves(aws, undo.proof, records, change):
+        event = "undo.settled" if record.status is ChangeStatus.SETTLING else "undo.recognised"
+        return _undone(step, run, record, len(calls), event, "the target shows it")
+    if record.status is ChangeStatus.SETTLING:
+        if clock.utc_now() < clock.parse(record.settles_by or record.deadline):
+            return run
+        note = f"{undo.operation} was accepted, and had no effect by {record.settles_by}"
+        return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", note)
+    if undo.only_if is not None and not proves(aws, undo.only_if, records, change):
+        return _undone(step, run, record, len(calls), "undo.omitted", f"{undo.operation} is not needed")
+    if undo.when is not None and not proves(aws, undo.when, records, change):
+        return _await(step, run, record, undo)
+    if change.proof is not None and not proves(aws, change.proof, records, change):
         note = "the target shows neither our value nor the one before; somebody else has changed it"
         return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", note)
+    settles_by = record.settles_by or clock.iso(clock.utc_now() + step.runbook.phase(change.phase).within)
     intent = record.model_copy(
         update={
             "status": ChangeStatus.UNDOING,
             "attempt": record.attempt + 1,
             "deadline": clock.iso(step.over_at),
+            "settles_by": settles_by,
         }
     )
     described = {
@@ -182,16 +253,46 @@ def undo_change(step: Step, run: Run, aws: AwsSession, plan: Plan, record: Chang
     try:
         parameters = resolve(undo.parameters, records, aws)
         _, run = _call(step, run, aws, change, undo.operation, parameters, intent, described)
-    except (AccessDenied, AwsRejected, PlanStale) as failure:
+    except TargetBusy as failure:
+        current, run = step.ledger.changes(run.run_id)[record.number], step.open_run()
+        if clock.utc_now() < clock.parse(settles_by):
+            return run
+        return _settle(step, run, current, ChangeStatus.LEFT, "undo.impossible", str(failure))
+    except (AccessDenied, AwsRejected, CheckFailed, PlanStale) as failure:
         current = step.ledger.changes(run.run_id)[record.number]
         return _settle(step, step.open_run(), current, ChangeStatus.LEFT, "undo.impossible", str(failure))
-    undone = intent.model_copy(update={"status": ChangeStatus.UNDONE})
-    return step.record(
+    settling = intent.model_copy(update={"status": ChangeStatus.SETTLING})
+    run = step.record(
         run,
         "undo.done",
-        described | {"call": _last_call(aws)},
-        also=[step.ledger.change_item(run.run_id, undone, replaces=intent)],
+        described | {"calls": _calls(aws)},
+        also=[step.ledger.change_item(run.run_id, settling, replaces=intent)],
     )
+    if proves(aws, undo.proof, records, change):
+        return _undone(step, run, settling, len(calls), "undo.settled", "the target shows it")
+    return run
+
+
+def _await(step: Step, run: Run, record: ChangeRecord, undo: Undo) -> Run:
+    """The target is not ready for the inverse: the next pass looks again, until it has had time enough."""
+    if record.settles_by is None:
+        # What is under way may take as long as the phase, and so may the inverse after it.
+        within = step.runbook.phase(step.plan().changes[record.number - 1].phase).within
+        waiting = record.model_copy(update={"settles_by": clock.iso(clock.utc_now() + 2 * within)})
+        note = f"{undo.operation} waits until the target is ready for it"
+        return _settle(step, run, record, record.status, "undo.awaits", note, waiting)
+    if clock.utc_now() < clock.parse(record.settles_by):
+        return run
+    note = f"the target was not ready for {undo.operation} by {record.settles_by}"
+    return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", note)
+
+
+def _undone(step: Step, run: Run, record: ChangeRecord, calls: int, event: str, note: str) -> Run:
+    """One call of the inverse is over: the next one follows, or the change is undone."""
+    made = record.undone_calls + 1
+    status = ChangeStatus.UNDONE if made == calls else ChangeStatus.DONE
+    further = record.model_copy(update={"undone_calls": made, "settles_by": None})
+    return _settle(step, run, record, status, event, note, further)
 
 
 def _wait_out(record: ChangeRecord) -> None:
@@ -224,15 +325,18 @@ def _call(
     parameters: dict[str, Any],
     intent: ChangeRecord,
     described: dict[str, Any],
+    *,
+    in_doubt: bool = False,
 ) -> tuple[dict[str, Any], Run]:
+    """`in_doubt`: an earlier attempt may have had its effect, so that a rejection of this one says nothing of that."""
     aws.take_calls()
     try:
         with aws.open_change(operation, parameters), translated(operation):
-            return aws.change(operation, parameters, change.region), run
+            return aws.change(operation, parameters, change.region, change.account), run
     except Exception as failure:
         certain = isinstance(failure, _NO_EFFECT)
         undoing = intent.status is ChangeStatus.UNDOING
-        if certain:
+        if certain and not in_doubt:
             status = ChangeStatus.DONE if undoing else ChangeStatus.NO_EFFECT
         else:
             status = ChangeStatus.UNDOING if undoing else ChangeStatus.UNKNOWN
@@ -241,14 +345,22 @@ def _call(
         step.record(
             run,
             f"{'undo' if undoing else 'change'}.{'rejected' if certain else 'unknown'}",
-            described | {"cause": cause, "call": _last_call(aws)},
+            described | {"cause": cause, "calls": _calls(aws)},
             also=[step.ledger.change_item(run.run_id, line, replaces=intent)],
         )
         raise
 
 
-def _settle(step: Step, run: Run, record: ChangeRecord, status: ChangeStatus, event: str, note: str) -> Run:
-    settled = record.model_copy(update={"status": status, "note": note})
+def _settle(
+    step: Step,
+    run: Run,
+    record: ChangeRecord,
+    status: ChangeStatus,
+    event: str,
+    note: str,
+    becomes: ChangeRecord | None = None,
+) -> Run:
+    settled = (becomes or record).model_copy(update={"status": status, "note": note})
     return step.record(
         run,
         event,
@@ -257,9 +369,8 @@ def _settle(step: Step, run: Run, record: ChangeRecord, status: ChangeStatus, ev
     )
 
 
-def _last_call(aws: AwsSession) -> JsonValue:
-    calls = aws.take_calls()
-    return calls[-1].model_dump(mode="json", exclude_none=True) if calls else None
+def _calls(aws: AwsSession) -> list[JsonValue]:
+    return [call.model_dump(mode="json", exclude_none=True) for call in aws.take_calls()]
 
 
 def _plain(value: Any) -> JsonValue:

@@ -8,12 +8,14 @@ from typing import Any, assert_never
 from runbooks import clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import DeadlineExceeded, NotVerified, PhaseFailed, PlanUnsafe
-from runbooks.frame.changes import proves
+from runbooks.frame.changes import happened
+from runbooks.frame.polling import look_again_in
 from runbooks.frame.reading import fingerprint, gather, reads
-from runbooks.frame.step import LEASE, Step, given_of, step_handler
+from runbooks.frame.step import Step, given_of, step_handler
 from runbooks.model import Decision, Plan, Runbook, RunInput, Verdict
+from runbooks.policy import person
 from runbooks.store.runs import ChangeStatus, Diagnosis, Run
-from runbooks.store.tables import ConditionFailed
+from runbooks.store.standing import StandingApproval
 
 
 def plan_of(runbook: Runbook, run: Run, given: RunInput, decision: Decision) -> Plan | None:
@@ -48,7 +50,9 @@ def diagnose(step: Step) -> dict[str, Any]:
     if run.verdict is None:
         run = _diagnose(step, run)
     verdict = run.verdict.value if run.verdict else None
-    return step.document(run, verdict=verdict, approval_needed=run.approval_needed)
+    plan = step.diagnosis().plan
+    needs = step.runbook.needs(plan) if plan else {}
+    return step.document(run, verdict=verdict, approval_needed=run.approval_needed, needs=needs)
 
 
 def _diagnose(step: Step, run: Run) -> Run:
@@ -59,6 +63,8 @@ def _diagnose(step: Step, run: Run) -> Run:
     decision = runbook.decide(given, facts, step.now)
     plan = plan_of(runbook, run, given, decision)
     irreversible = plan is not None and not all(change.reversible for change in plan.changes)
+    needs_approval = plan is not None and (run.approval_required or irreversible)
+    standing, objection = _standing(step, run, plan) if plan and needs_approval else (None, None)
     diagnosis = Diagnosis(
         facts=redact(facts.model_dump(mode="json")),
         decision=decision,
@@ -74,16 +80,40 @@ def _diagnose(step: Step, run: Run) -> Run:
             "findings": [finding.model_dump(mode="json", exclude_none=True) for finding in decision.findings],
             "plan": plan.model_dump(mode="json") if plan else None,
             "plan_hash": plan.hash if plan else None,
+            "approval": objection or (_by(standing) if standing else "needed" if needs_approval else "not needed"),
             "reads": reads(aws),
         },
         updates={
             "verdict": decision.verdict,
             "decision_reason": decision.reason,
             "plan_hash": plan.hash if plan else None,
-            "approval_needed": plan is not None and (run.approval_required or irreversible),
+            "approval_needed": needs_approval and standing is None,
         },
         also=[step.ledger.diagnosis_item(run.run_id, diagnosis)],
     )
+
+
+def _standing(step: Step, run: Run, plan: Plan) -> tuple[list[StandingApproval] | None, str | None]:
+    """The standing approvals that cover the plan, one for each target; or None, with the reason if there is one.
+
+    Whoever asks for the run is never the one who has approved it.
+    """
+    found = []
+    for target in plan.targets:
+        standing = step.frame.standing.find(run.runbook, target)
+        if standing is None:
+            return None, None
+        if objection := standing.objection(plan, step.now):
+            return None, objection
+        if person(standing.given_by) == person(run.requested_by):
+            return None, f"the standing approval was given by {standing.given_by}, who asks for this run"
+        found.append(standing)
+    return found, None
+
+
+def _by(standing: list[StandingApproval]) -> str:
+    given = ", ".join(f"{each.given_by} until {each.expires_at} ({each.id})" for each in standing)
+    return f"standing, given by {given}"
 
 
 def _resolved(step: Step) -> RunInput:
@@ -91,15 +121,6 @@ def _resolved(step: Step) -> RunInput:
     plan = diagnosis.plan
     given: RunInput = given_of(step.runbook, plan.resolved if plan else step.open_run().given or {})
     return given
-
-
-def _keeping_the_lock(step: Step, run: Run, wait: int, event: str, detail: dict[str, Any], **updates: Any) -> Run:
-    renewals = step.ledger.renewals(run, clock.utc_now() + timedelta(seconds=wait) + LEASE)
-    try:
-        return step.record(run, event, detail, updates=updates, also=renewals)
-    except ConditionFailed as failure:
-        step.ledger.still_ours(failure, len(renewals))
-        raise
 
 
 def look(step: Step) -> dict[str, Any]:
@@ -112,16 +133,28 @@ def look(step: Step) -> dict[str, Any]:
     given = _resolved(step)
     aws = step.target(given)
     progress = phase.settled(given, gather(step, run, aws, given, only=phase.watch))
-    detail = {"progress": progress.state, "reason": progress.reason, "reads": reads(aws)}
-    wait = progress.look_again_in if progress.state == "pending" else 0
-    run = _keeping_the_lock(step, run, wait, "phase.looked", detail, progress=progress.reason)
+    left = (clock.parse(run.deadlines[phase.name]) - step.now).total_seconds()
+    elapsed = phase.within.total_seconds() - left
+    wait = look_again_in(progress, elapsed, left) if progress.state == "pending" else 0
+    detail = {
+        "phase": phase.name,
+        "progress": progress.state,
+        "reason": progress.reason,
+        "percent": progress.percent,
+        "elapsed": round(elapsed),
+        "within": round(phase.within.total_seconds()),
+        "look_again_in": wait,
+        "reads": reads(aws),
+    }
+    until = clock.utc_now() + timedelta(seconds=wait)
+    run = step.keep_locks(run, until, "phase.looked", detail, progress=progress.reason)
     match progress.state:
         case "settled":
             return step.document(run, settled=True, wait_seconds=0)
         case "failed":
             raise PhaseFailed(f"{phase.name}: {progress.reason}")
         case "pending":
-            if step.now >= clock.parse(run.deadlines[phase.name]):
+            if left <= 0:
                 minutes = round(phase.within.total_seconds() / 60)
                 raise DeadlineExceeded(f"{phase.name} did not settle within {minutes} minutes: {progress.reason}")
             return step.document(run, settled=False, wait_seconds=wait)
@@ -137,7 +170,8 @@ def verify(step: Step) -> dict[str, Any]:
     decision = step.runbook.decide(given, gather(step, run, aws, given), step.now)
     is_healthy = decision.verdict is Verdict.HEALTHY
     detail = {"verdict": decision.verdict.value, "reason": decision.reason, "reads": reads(aws)}
-    run = _keeping_the_lock(step, run, 0, "verified" if is_healthy else "not.verified", detail, verified=is_healthy)
+    event = "verified" if is_healthy else "not.verified"
+    run = step.keep_locks(run, clock.utc_now(), event, detail, verified=is_healthy)
     if not is_healthy:
         raise NotVerified(f"after the changes the diagnosis says {decision.verdict.value}: {decision.reason}")
     return step.document(run, verified=True)
@@ -146,7 +180,7 @@ def verify(step: Step) -> dict[str, Any]:
 def inspect(step: Step) -> dict[str, Any]:
     """What exists now, for a run whose execution is gone: its open changes settled by looking, and the diagnosis.
 
-    Returns `settled` (sentences) and `now` (one sentence).
+    Returns `settled` (sentences), `now` (one sentence) and `next` (what the next run would change, in its order).
     """
     run = step.open_run()
     diagnosis = step.ledger.diagnosis(run.run_id)
@@ -160,15 +194,23 @@ def inspect(step: Step) -> dict[str, Any]:
         if step.now < clock.parse(record.deadline):
             continue
         change = plan.changes[number - 1]
-        happened = proves(aws, change.proof, step.ledger.changes(run.run_id), change.region)
-        status = ChangeStatus.DONE if happened else ChangeStatus.NO_EFFECT
-        sentence = f"change {number} {change.operation} {'has happened' if happened else 'has not happened'}"
+        has_happened = happened(aws, change, step.ledger.changes(run.run_id))
+        if has_happened is None:
+            sentences.append(f"change {number} {change.operation} may have happened, which cannot be told by reading")
+            continue
+        status = ChangeStatus.DONE if has_happened else ChangeStatus.NO_EFFECT
+        sentence = f"change {number} {change.operation} {'has happened' if has_happened else 'has not happened'}"
         settled = record.model_copy(update={"status": status, "note": "settled by looking"})
         item = step.ledger.change_item(run.run_id, settled, replaces=record)
         run = step.record(run, "change.settled", {"number": number, "status": status.value}, also=[item])
         sentences.append(sentence)
     decision = step.runbook.decide(given, gather(step, run, aws, given), step.now)
-    return {"settled": sentences, "now": f"{decision.verdict.value}: {decision.reason}", "reads": reads(aws)}
+    following = [
+        f"{change.operation} {'(adopted) ' if change.adopts else ''}{change.was} -> {change.becomes}"
+        for change in decision.changes
+    ]
+    now = f"{decision.verdict.value}: {decision.reason}"
+    return {"settled": sentences, "now": now, "next": following, "reads": reads(aws)}
 
 
 _STEPS = {"diagnose": diagnose, "look": look, "verify": verify, "inspect": inspect}

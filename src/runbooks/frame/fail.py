@@ -6,6 +6,8 @@ from typing import Any
 
 from runbooks import clock
 from runbooks.aws.redaction import redact
+from runbooks.frame.advice import with_next_step
+from runbooks.frame.approval import said_no
 from runbooks.frame.notify import count, tell_end
 from runbooks.frame.outcome import ending, reported_error
 from runbooks.frame.step import Step, step_handler
@@ -19,12 +21,15 @@ def fail(step: Step) -> dict[str, Any]:
         run = _close(step, run)
     tell_end(step.frame, run)
     name = run.error_name or "StepFailed"
-    return step.document(run, error_name=name, error_cause=run.error_cause or f"{run.run_id} ended {run.outcome}")
+    cause = with_next_step(name, run.error_cause or f"{run.run_id} ended {run.outcome}", run.run_id)
+    return step.document(run, error_name=name, error_cause=cause)
 
 
 def _close(step: Step, run: Run) -> Run:
     records = step.ledger.changes(run.run_id)
     error = reported_error(step.event.document)
+    if error is not None and error[0] in {"ApprovalDenied", "LeaseLost"}:
+        error = _revoked(step, run) or error
     name, cause = ending(run, step.ledger.diagnosis(run.run_id), records, error)
     unsettled = [r for r in records.values() if r.status in {ChangeStatus.INTENDED, ChangeStatus.UNDOING}]
     busy_until = max((clock.parse(record.deadline) for record in unsettled), default=None)
@@ -43,6 +48,14 @@ def _close(step: Step, run: Run) -> Run:
     if name == "UndoFailed":
         count("UndosFailed")
     return run
+
+
+def _revoked(step: Step, run: Run) -> tuple[str, str] | None:
+    """Revoking takes the lock away too, so that whichever of the two a step misses, the run ends as denied."""
+    approval = step.ledger.approval(run.run_id)
+    if approval is None or approval.status != "revoked":
+        return None
+    return "ApprovalDenied", said_no(approval)
 
 
 def _never_written(step: Step) -> Run:

@@ -1,4 +1,4 @@
-"""What people are told over SNS: an approval that is asked for, and how a run ended."""
+"""What people are told: an approval that is asked for, and how a run ended."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from aws_lambda_powertools.metrics import MetricUnit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from runbooks import clock
+from runbooks.frame import asking
 from runbooks.frame.step import Frame, logger
-from runbooks.model import Change, Irreversible, Plan
+from runbooks.model import Plan
 from runbooks.store.runs import Approval, Run
 
 _SUBJECT_LENGTH = 100
@@ -32,24 +33,21 @@ def count(metric: str, value: int = 1) -> None:
     metrics.flush_metrics()
 
 
-def diff(number: int, change: Change) -> str:
-    """One change as text: the call, before -> after, and the way back."""
-    undo = change.undo
-    back = f"cannot be undone: {undo.irreversible}" if isinstance(undo, Irreversible) else f"undo: {undo.operation}"
-    return f"{number}. {change.phase}: {change.operation}\n   {change.was} -> {change.becomes}\n   {back}"
-
-
 def ask(frame: Frame, run: Run, plan: Plan, approval: Approval, reason: str) -> None:
-    """Ask for a decision on exactly this plan."""
-    changes = "\n".join(diff(number, change) for number, change in enumerate(plan.changes, 1))
-    publish(
-        frame,
-        f"[{frame.settings.stage}] Approve? {run.runbook} for {run.requested_by}",
-        f"Run {run.run_id}\nTargets: {', '.join(run.targets)}\nRequested by: {run.requested_by} (unverified)\n"
-        f"Why: {run.reason}\nFound: {reason}\n\nPlan {plan.hash}\n{changes}\n\n"
-        f"Decide before {approval.expires_at}: POST /runs/{run.run_id}/approval, signed with your IAM identity,\n"
-        f'{{"decision": "approve", "plan_hash": "{plan.hash}", "comment": "..."}}\n',
-    )
+    """Ask for a decision on exactly this plan, over SNS; and over EventBridge, for whoever listens there.
+
+    A message that SNS does not take is an error. What EventBridge does not take is one message less in a chat.
+    """
+    settings = frame.settings
+    subject = f"[{settings.stage}] Approve? {run.runbook} for {run.requested_by.rpartition('/')[2]}"
+    publish(frame, subject, asking.text(settings, run, plan, approval, reason))
+    try:
+        answer = frame.client("events").put_events(Entries=[asking.event(settings, run, plan, approval, reason)])
+        problem = str(answer["Entries"]) if answer["FailedEntryCount"] else None
+    except (BotoCoreError, ClientError) as failure:
+        problem = str(failure)
+    if problem is not None:
+        logger.error("EventBridge did not take the request for approval", extra={"cause": problem})
 
 
 def tell_end(frame: Frame, run: Run) -> None:

@@ -46,7 +46,9 @@ def reap(frame: Frame, run: Run, status: str, error: str) -> Run:
     detail = {"status": status, "error": error, "changes_left": left, "seen": seen}
     run = ledger.record(run, "run.reaped", redact(detail), state=STATE, now=now)
     happened = f"left at the target: {'; '.join(left)}" if left else "nothing was changed"
-    cause = f"the execution ended {status}{f' ({error})' if error else ''}; {happened}. Now: {seen['now']}"
+    following = f" The next run would: {'; '.join(seen['next'])}" if seen.get("next") else ""
+    ended = f"the execution ended {status}{f' ({error})' if error else ''}"
+    cause = f"{ended}; {happened}. Now: {seen['now']}{following}"
     unsettled = [r for r in records.values() if r.status in {ChangeStatus.INTENDED, ChangeStatus.UNDOING}]
     busy_until = max((clock.parse(record.deadline) for record in unsettled), default=None)
     run = ledger.close(

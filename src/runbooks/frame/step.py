@@ -18,11 +18,12 @@ from runbooks.aws.connection import connect
 from runbooks.aws.failures import translate
 from runbooks.aws.redaction import redact
 from runbooks.aws.session import AwsSession
-from runbooks.errors import LedgerUnavailable
-from runbooks.model import Runbook, RunInput, canonical
+from runbooks.errors import LedgerUnavailable, RemediationFailed
+from runbooks.model import Plan, Runbook, RunInput, canonical
 from runbooks.policy import Policy, parse_policy
 from runbooks.settings import Settings
 from runbooks.store.runs import Diagnosis, Ledger, Run, run_id_of
+from runbooks.store.standing import StandingApprovals
 from runbooks.store.tables import ConditionFailed, Tables, dynamodb
 
 LEASE = timedelta(minutes=5)
@@ -60,10 +61,19 @@ class Frame:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self._sessions: dict[str, AwsSession] = {}
+
+    @cached_property
+    def tables(self) -> Tables:
+        return Tables(self.settings.state_table, self.settings.audit_table, dynamodb(self.settings.region))
 
     @cached_property
     def ledger(self) -> Ledger:
-        return Ledger(Tables(self.settings.state_table, self.settings.audit_table, dynamodb(self.settings.region)))
+        return Ledger(self.tables)
+
+    @cached_property
+    def standing(self) -> StandingApprovals:
+        return StandingApprovals(self.tables)
 
     def policy(self) -> Policy:
         """The policy now. Raises PolicyInvalid; an absent document means the defaults."""
@@ -78,6 +88,12 @@ class Frame:
             raise translate(failure, "ssm:GetParameter") from failure
         return parse_policy(document)
 
+    def session(self, region: str) -> AwsSession:
+        """An audited session for targets in a region, with nothing in it of an earlier invocation."""
+        if region not in self._sessions:
+            self._sessions[region] = AwsSession(region, self.settings.role_in)
+        return self._sessions[region].begin()
+
     def client(self, service: str) -> Any:
         """A client for the frame's own plumbing (policy, topic, task tokens); never for a target."""
         return _client(service, self.settings.region)
@@ -86,11 +102,6 @@ class Frame:
 @cache
 def _client(service: str, region: str) -> Any:
     return connect(service, region, _CONFIG)
-
-
-@cache
-def _session(region: str) -> AwsSession:
-    return AwsSession(region)
 
 
 @cache
@@ -138,9 +149,25 @@ class Step:
             raise LedgerUnavailable(f"{self.run_id} has no diagnosis in the State table")
         return diagnosis
 
+    def plan(self) -> Plan:
+        """The stored plan. Raises RemediationFailed if it is gone."""
+        plan = self.diagnosis().plan
+        if plan is None:
+            raise RemediationFailed("the plan of the changes to undo is gone")
+        return plan
+
     def record(self, run: Run, event: str, detail: dict[str, Any], **more: Any) -> Run:
         """`Ledger.record` at this step's state and time, with the detail redacted."""
         return self.ledger.record(run, event, redact(detail), state=self.event.state, now=clock.utc_now(), **more)
+
+    def keep_locks(self, run: Run, until: datetime, event: str, detail: dict[str, Any], **updates: Any) -> Run:
+        """Record, and keep the run's locks until a lease after that moment. Raises LeaseLost if one is not ours."""
+        renewals = self.ledger.renewals(run, until + LEASE)
+        try:
+            return self.record(run, event, detail, updates=updates, also=renewals)
+        except ConditionFailed as failure:
+            self.ledger.still_ours(failure, len(renewals))
+            raise
 
     def document(self, run: Run, **news: Any) -> dict[str, Any]:
         """The run document for the next state: what came in, and what is new."""
@@ -151,7 +178,7 @@ class Step:
 
     def target(self, given: RunInput) -> AwsSession:
         """An audited session for the run's target."""
-        return _session(given.region or self.frame.settings.region).begin()
+        return self.frame.session(given.region or self.frame.settings.region)
 
 
 def given_of(runbook: Runbook, values: dict[str, Any]) -> Any:

@@ -15,6 +15,10 @@ from runbooks.model import Model, canonical, digest
 GENESIS = "0" * 64
 """What the first entry of a run carries as the hash of the one before it."""
 
+CLOSED = "run.closed"
+AFTER_THE_END = frozenset({"run.attributed", "run.sealed"})
+"""What may still be recorded of a run that is closed."""
+
 
 class Entry(Model):
     """One thing that happened, as an auditor reads it. `at` is ISO 8601 UTC; `hash` covers all else."""
@@ -65,7 +69,7 @@ def from_item(item: dict[str, Any]) -> Entry:
 def faults(entries: Iterable[Entry]) -> list[str]:
     """What is wrong with a run's chain, one sentence a fault; empty when it is whole and closed."""
     found: list[str] = []
-    prev, expected, last = GENESIS, 1, None
+    prev, expected, last, closed = GENESIS, 1, None, False
     for entry in entries:
         if entry.seq != expected:
             found.append(f"entry {expected} is missing before entry {entry.seq}")
@@ -73,10 +77,12 @@ def faults(entries: Iterable[Entry]) -> list[str]:
             found.append(f"entry {entry.seq} does not follow the entry before it")
         if entry.computed_hash() != entry.hash:
             found.append(f"entry {entry.seq} was changed after it was written")
-        prev, expected, last = entry.hash, entry.seq + 1, entry
+        if closed and entry.event not in AFTER_THE_END:
+            found.append(f"entry {entry.seq} ({entry.event}) was recorded after the end of the run")
+        prev, expected, last, closed = entry.hash, entry.seq + 1, entry, closed or entry.event == CLOSED
     if last is None:
         found.append("the trail is empty")
-    elif last.event != "run.closed":
+    elif not closed:
         found.append(f"the trail is not closed; it ends with {last.event}")
     return found
 

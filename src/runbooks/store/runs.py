@@ -14,7 +14,7 @@ from pydantic import Field, JsonValue
 from runbooks import clock
 from runbooks.errors import LeaseLost, LedgerUnavailable, Refused, RunClosed, TargetLocked
 from runbooks.model import Decision, Mode, Model, Plan, Verdict, canonical
-from runbooks.policy import budget_spent
+from runbooks.policy import budget_spent, person
 from runbooks.store import audit
 from runbooks.store.audit import Entry
 from runbooks.store.tables import ConditionFailed, Conflict, Item, Tables, put, update
@@ -24,6 +24,10 @@ _ATTEMPTS = 8
 
 FRAME = "frame"
 """The actor of entries that no person caused."""
+
+
+UNSEALED = "unsealed"
+"""What a closed run has in the index of open runs until it is sealed."""
 
 
 def run_id_of(runbook: str, execution: str, started: datetime) -> str:
@@ -43,6 +47,9 @@ class Run(Model):
     mode: Mode | None = None
     reason: str = ""
     requested_by: str = ""
+    identity: Literal["verified", "unverified"] = Field(
+        "unverified", description="verified: AWS vouches for the requester, since the run was started through the API"
+    )
     given: dict[str, JsonValue] | None = None
     targets: tuple[str, ...] = ()
     approval_required: bool = False
@@ -59,6 +66,8 @@ class Run(Model):
     outcome: str | None = None
     ended_at: str | None = None
     notified: bool = False
+    attributed_to: str | None = Field(None, description="who started it, by CloudTrail")
+    sealed_at: str | None = None
     audit_seq: int = 0
     audit_head: str = audit.GENESIS
 
@@ -82,7 +91,7 @@ class Diagnosis(Model):
 class Approval(Model):
     """The request for a person's decision, and the decision. The task token never leaves the State table."""
 
-    status: Literal["pending", "approved", "denied", "expired"]
+    status: Literal["pending", "approved", "denied", "expired", "revoked"]
     plan_hash: str
     requested_at: str
     expires_at: str
@@ -93,13 +102,17 @@ class Approval(Model):
 
 
 class ChangeStatus(StrEnum):
-    """Where a change of the plan stands. `intended` and `unknown` may or may not have happened."""
+    """Where a change of the plan stands. `intended` and `unknown` may or may not have happened.
+
+    `settling`: the inverse was accepted, and its effect is not there yet.
+    """
 
     INTENDED = "intended"
     DONE = "done"
     UNKNOWN = "unknown"
     NO_EFFECT = "no-effect"
     UNDOING = "undoing"
+    SETTLING = "settling"
     UNDONE = "undone"
     LEFT = "left"
 
@@ -113,6 +126,8 @@ class ChangeRecord(Model):
     deadline: str
     response: dict[str, JsonValue] = Field(default_factory=dict)
     note: str = ""
+    undone_calls: int = Field(0, description="how many calls of the inverse are over")
+    settles_by: str | None = Field(None, description="when the inverse's present call must have had its effect")
 
     @property
     def may_have_happened(self) -> bool:
@@ -130,7 +145,7 @@ class Ledger:
     def find(self, run_id: str) -> Run | None:
         """The run, or None if there is none of that id."""
         item = self._tables.get(self._state, {"pk": f"RUN#{run_id}", "sk": "RUN"})
-        return _run(item) if item else None
+        return run_of(item) if item else None
 
     def open_run(self, run_id: str) -> Run:
         """The run, which must be open. Raises RunClosed if it has ended, LedgerUnavailable if it is not there."""
@@ -184,55 +199,83 @@ class Ledger:
         also: Sequence[dict[str, Any]] = (),
         removes: Sequence[str] = (),
         index: Mapping[str, str] | None = None,
+        unless_moved: bool = False,
     ) -> Run:
         """Append an audit entry and change the run, and whatever `also` says, in one transaction.
 
         Raises:
+            Conflict: with `unless_moved`, something has happened to the run since it was read.
             RunClosed: the run has ended meanwhile.
             ConditionFailed: a condition of `also` did not hold; positions count from 0 in `also`.
             LedgerUnavailable: it could not be written; nothing was.
         """
         for _ in range(_ATTEMPTS):
-            seq = run.audit_seq + 1
-            entry = audit.next_entry(
-                run_id=run.run_id,
-                seq=seq,
-                prev=run.audit_head,
-                now=now,
-                event=event,
-                state=state,
-                actor=actor,
-                detail=detail,
-            )
-            changed = run.model_copy(update={"audit_seq": seq, "audit_head": entry.hash, **(updates or {})})
-            before, after = _item(run), _item(changed)
-            changes = {name: value for name, value in after.items() if before.get(name) != value}
+            entry, changed = _appended(run, event, detail, state=state, now=now, actor=actor, updates=updates)
             try:
                 self._tables.write(
                     [
-                        update(
-                            self._state,
-                            run.key,
-                            changes=changes,
-                            removes=removes,
-                            # The run is open, and nobody has appended since we read it: the chain has no forks.
-                            condition="#status = :open AND #audit_seq = :read",
-                            values={"open": "open", "read": run.audit_seq},
-                        ),
+                        # The run is open, and nobody has appended since we read it: the chain has no forks.
+                        self._advance(run, changed, "#status = :open", {"open": "open"}, removes),
                         put(self._audit, audit.as_item(entry) | dict(index or {}), "attribute_not_exists(#run_id)"),
                         *also,
                     ]
                 )
             except Conflict:
+                if unless_moved:
+                    raise
                 run = self.open_run(run.run_id)
             except ConditionFailed as failed:
                 beyond = [position - 2 for position in failed.failed if position > 1]
                 if beyond:
                     raise ConditionFailed(beyond) from failed
+                if unless_moved:
+                    raise Conflict from failed
                 run = self.open_run(run.run_id)
             else:
                 return changed
         raise LedgerUnavailable(f"{run.run_id}: {event} could not be appended, others kept writing to the run")
+
+    def attribute(self, run: Run, to: str, detail: dict[str, Any], *, state: str, now: datetime) -> Run:
+        """Record who CloudTrail says has started a run, open or closed. What is attributed or sealed stays as it is.
+
+        Raises LedgerUnavailable: it could not be written; nothing was.
+        """
+        event = "run.attributed"
+        for _ in range(_ATTEMPTS):
+            if run.attributed_to is not None or run.sealed_at is not None:
+                return run
+            updates = {"attributed_to": to}
+            entry, changed = _appended(run, event, detail, state=state, now=now, actor="cloudtrail", updates=updates)
+            try:
+                self._tables.write(
+                    [
+                        self._advance(run, changed, "attribute_not_exists(#sealed_at)"),
+                        put(self._audit, audit.as_item(entry), "attribute_not_exists(#run_id)"),
+                    ]
+                )
+            except (Conflict, ConditionFailed):
+                run = self.find(run.run_id) or run
+            else:
+                return changed
+        raise LedgerUnavailable(f"{run.run_id}: {event} could not be appended, others kept writing to the run")
+
+    def _advance(
+        self,
+        run: Run,
+        changed: Run,
+        condition: str,
+        values: Mapping[str, Any] | None = None,
+        removes: Sequence[str] = (),
+    ) -> dict[str, Any]:
+        before, after = _item(run), _item(changed)
+        return update(
+            self._state,
+            run.key,
+            changes={name: value for name, value in after.items() if before.get(name) != value},
+            removes=removes,
+            condition=f"{condition} AND #audit_seq = :read",
+            values={**(values or {}), "read": run.audit_seq},
+        )
 
     def claim_notice(self, run: Run, *, now: datetime, until: datetime) -> bool:
         """Whether the caller is the one to publish the end of a closed run; nobody else is until the claim lapses."""
@@ -251,15 +294,14 @@ class Ledger:
         return True
 
     def mark_notified(self, run: Run) -> Run:
-        """Note that the end of a closed run has been published; it leaves the index of open runs."""
+        """Note that the end of a closed run has been published; what is left to do is to seal it."""
         changed = run.model_copy(update={"notified": True})
         self._tables.write(
             [
                 update(
                     self._state,
                     run.key,
-                    changes={"notified": True},
-                    removes=["open"],
+                    changes={"notified": True, "open": UNSEALED},
                     condition="#status = :closed",
                     values={"closed": "closed"},
                 )
@@ -270,6 +312,10 @@ class Ledger:
     def unfinished(self) -> list[Run]:
         """Runs that are open, or closed and not yet notified, oldest first."""
         return self._indexed("open-runs", "open", "open", newest_first=False)
+
+    def unsealed(self) -> list[Run]:
+        """Runs that are closed, notified and not yet sealed, oldest first."""
+        return self._indexed("open-runs", "open", UNSEALED, newest_first=False)
 
     def runs_of(self, runbook: str) -> list[Run]:
         """All runs of a runbook, newest first."""
@@ -288,7 +334,7 @@ class Ledger:
             values={":key": value},
             ScanIndexForward=not newest_first,
         )
-        return [_run(item) for item in items]
+        return [run_of(item) for item in items]
 
     def trail(self, run_id: str) -> list[Entry]:
         """The run's audit entries, oldest first."""
@@ -296,6 +342,10 @@ class Ledger:
             self._audit, consistent=True, KeyConditionExpression="run_id = :run", values={":run": run_id}
         )
         return [audit.from_item(item) for item in items]
+
+    def has_trail(self, run_id: str) -> bool:
+        """Whether there is a first entry of that run."""
+        return self._tables.get(self._audit, {"run_id": run_id, "seq": 1}) is not None
 
     # Diagnosis
 
@@ -451,7 +501,8 @@ class Ledger:
         limit = {"budget": budget}
         return update(self._state, _budget_key(target, day), adds={"attempts": 1}, condition=condition, values=limit)
 
-    def _releases(self, run: Run, busy_until: datetime | None) -> list[dict[str, Any]]:
+    def releases(self, run: Run, busy_until: datetime | None = None) -> list[dict[str, Any]]:
+        """Writes that free the run's locks, now or when a function that may still be acting is surely over."""
         releases = []
         for target, token in run.tokens.items():
             holding = self._lock_of(target)
@@ -487,7 +538,7 @@ class Ledger:
         day = f"{now:%Y-%m-%d}"
         index = {
             "day": day,
-            "actor_index": run.requested_by or "unknown",
+            "actor_index": person(run.attributed_to or run.requested_by) or "unknown",
             "runbook_outcome": f"{run.runbook}#{outcome}",
         }
         if run.targets:
@@ -507,7 +558,7 @@ class Ledger:
                         "error_cause": error_cause,
                         "ended_at": clock.iso(now),
                     },
-                    also=self._releases(run, busy_until),
+                    also=self.releases(run, busy_until),
                     index=index,
                 )
             except RunClosed:
@@ -530,6 +581,30 @@ def _budget_key(target: str, day: str) -> dict[str, str]:
     return {"pk": f"BUDGET#{target}", "sk": day}
 
 
+def _appended(
+    run: Run,
+    event: str,
+    detail: dict[str, Any],
+    *,
+    state: str,
+    now: datetime,
+    actor: str,
+    updates: Mapping[str, Any] | None,
+) -> tuple[Entry, Run]:
+    """The entry that comes next, and the run with it."""
+    entry = audit.next_entry(
+        run_id=run.run_id,
+        seq=run.audit_seq + 1,
+        prev=run.audit_head,
+        now=now,
+        event=event,
+        state=state,
+        actor=actor,
+        detail=detail,
+    )
+    return entry, run.model_copy(update={"audit_seq": entry.seq, "audit_head": entry.hash, **(updates or {})})
+
+
 def _own(item: Item) -> Item:
     return {name: value for name, value in item.items() if name not in {"pk", "sk"}}
 
@@ -542,7 +617,8 @@ def _item(run: Run) -> Item:
     return {"pk": f"RUN#{run.run_id}", "sk": "RUN", **item}
 
 
-def _run(item: Item) -> Run:
+def run_of(item: Item) -> Run:
+    """The run that an item of the State table, or of one of its indexes, holds."""
     values = {name: value for name, value in item.items() if name in Run.model_fields}
     for name in _JSON_FIELDS:
         if name in values:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from botocore.config import Config
@@ -96,12 +96,16 @@ class Tables:
         """All items of a query, over all its pages. `values` are plain."""
         if index is not None:
             arguments["IndexName"] = index
+        return list(self.each(table, ConsistentRead=consistent, **arguments))
+
+    def each(self, table: str, *, size: int | None = None, **arguments: Any) -> Iterator[Item]:
+        """The items of a query one by one; a page of `size` is asked for when the one before is used up."""
         arguments["ExpressionAttributeValues"] = packed(arguments.pop("values"))
+        config = {} if size is None else {"PageSize": size}
         try:
-            pages = self._client.get_paginator("query").paginate(
-                TableName=table, ConsistentRead=consistent, **arguments
-            )
-            return [unpacked(item) for page in pages for item in page["Items"]]
+            pages = self._client.get_paginator("query").paginate(TableName=table, PaginationConfig=config, **arguments)
+            for page in pages:
+                yield from map(unpacked, page["Items"])
         except (BotoCoreError, ClientError) as failure:
             raise LedgerUnavailable(f"{table} could not be queried: {failure}") from failure
 

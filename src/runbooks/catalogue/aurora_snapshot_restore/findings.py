@@ -1,0 +1,80 @@
+"""What was seen on the way, whatever is decided: the age of the data, who is in the way, what is left behind."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Facts
+from runbooks.catalogue.aurora_snapshot_restore.input import Input
+from runbooks.catalogue.aurora_snapshot_restore.tags import RESTORES
+from runbooks.model import Finding, Severity
+
+_CLUSTER, _SNAPSHOT = "RDS Cluster Issues", "Snapshot Issues"
+_KEY = "KMS Key Issues"
+
+
+def findings(given: Input, facts: Facts, now: datetime) -> list[Finding]:
+    """What was seen, worst first."""
+    found = [*_of_target(given, facts), *_of_snapshot(given, facts), *_of_leftovers(facts)]
+    order = list(reversed(Severity))
+    return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def _of_target(given: Input, facts: Facts) -> list[Finding]:
+    standing = facts.standing
+    if standing is None:
+        return [
+            _found(
+                "no-cluster", Severity.CRITICAL, f"there is no cluster {given.target}", "nobody can use it", _CLUSTER
+            )
+        ]
+    found = []
+    if standing.status in BROKEN:
+        evidence, meaning = f"{standing.name} is {standing.status}", "the cluster does not come out of that by itself"
+        found.append(_found("cluster-broken", Severity.CRITICAL, evidence, meaning, _CLUSTER))
+    for instance in facts.instances_of(standing):
+        if instance.status in BROKEN:
+            evidence, meaning = f"{instance.name} is {instance.status}", "the instance serves nobody"
+            found.append(_found("instance-broken", Severity.CRITICAL, evidence, meaning, _CLUSTER))
+    if standing != facts.ours:
+        protected = "protected against deletion" if standing.protected else "not protected against deletion"
+        members = ", ".join(standing.members) or "no instances"
+        evidence = f"{standing.name} ({standing.engine} {standing.version}, {standing.status}): {members}; {protected}"
+        meaning = "a swap renames it and deletes nothing; what is written to it until then is not in"
+        found.append(_found("cluster-there", Severity.WARNING, evidence, f"{meaning} the new one", _CLUSTER))
+    return found
+
+
+def _of_snapshot(given: Input, facts: Facts) -> list[Finding]:
+    snapshot = facts.snapshot
+    if snapshot is None:
+        return []
+    evidence = f"{snapshot.id} ({snapshot.engine} {snapshot.version}) was taken at {snapshot.created}"
+    found = [_found("data-lost", Severity.WARNING, evidence, "what was written later is not in it", _SNAPSHOT)]
+    if not snapshot.encrypted and given.kms_key is None:
+        meaning = "the cluster is not encrypted either; name a kms_key to have it so"
+        found.append(_found("not-encrypted", Severity.WARNING, f"{snapshot.id} is not encrypted", meaning, _KEY))
+    if given.admin_secret is None:
+        evidence, meaning = "the input names no admin_secret", "nobody connects to the database to see whether it works"
+        found.append(_found("not-connected", Severity.INFO, evidence, meaning))
+    return found
+
+
+def _of_leftovers(facts: Facts) -> list[Finding]:
+    found = []
+    for copy in facts.made:
+        if copy.tags.get(RESTORES) == facts.marker and copy.status in BROKEN:
+            meaning = "an earlier run could not copy the snapshot; it is in nobody's way and can be deleted"
+            found.append(_found("copy-failed", Severity.INFO, f"{copy.id} is {copy.status}", meaning, _SNAPSHOT))
+    for each in facts.expired:
+        if not each.may_go:
+            evidence = f"{each.name} was to go after {each.delete_after}"
+            meaning = "no snapshot has what it held, so it stays"
+        else:
+            evidence, meaning = f"{each.name} was to go after {each.delete_after}", "a run that restores deletes it"
+        found.append(_found("retention-over", Severity.INFO, evidence, meaning))
+    return found
+
+
+def _found(name: str, severity: Severity, evidence: str, meaning: str, symptom: str | None = None) -> Finding:
+    return Finding(id=name, severity=severity, evidence=evidence, meaning=meaning, symptom=symptom)

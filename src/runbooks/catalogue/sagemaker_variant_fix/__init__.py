@@ -1,0 +1,67 @@
+"""Split an endpoint's traffic as it should be, on a configuration that works. The procedure is in README.md here."""
+
+from datetime import timedelta
+
+from runbooks.arn import arn
+from runbooks.catalogue.sagemaker_variant_fix.decide import decide
+from runbooks.catalogue.sagemaker_variant_fix.facts import Facts, gather, recheck_deployment, watch
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.progress import (
+    configuration_is_in_service,
+    every_variant_has_answered,
+    weights_are_set,
+    what_the_deployment_rests_on,
+    what_the_probe_rests_on,
+    what_the_weights_rest_on,
+)
+from runbooks.model import Phase, Risk, Runbook
+
+
+def targets(given: Input, account: str, region: str) -> list[str]:
+    """The endpoint's ARN, in which SageMaker writes the name in lower case."""
+    return [arn("sagemaker", region, account, f"endpoint/{given.endpoint.lower()}")]
+
+
+RUNBOOK = Runbook(
+    name="sagemaker-variant-fix",
+    title="Split a SageMaker endpoint's traffic as it should be",
+    risk=Risk.CHANGES_PRODUCTION,
+    input=Input,
+    facts=Facts,
+    targets=targets,
+    gather=gather,
+    decide=decide,
+    phases=(
+        Phase(
+            name=DEPLOY,
+            asked="Is another endpoint configuration asked for?",
+            question="Is the new endpoint configuration in service?",
+            settled=configuration_is_in_service,
+            rests_on=what_the_deployment_rests_on,
+            within=timedelta(minutes=90),
+            recheck=recheck_deployment,
+            watch=watch,
+        ),
+        Phase(
+            name=SET,
+            asked="Are weights or instance counts to be set?",
+            question="Are the weights set?",
+            settled=weights_are_set,
+            rests_on=what_the_weights_rest_on,
+            within=timedelta(minutes=30),
+            recheck=watch,
+            watch=watch,
+        ),
+        Phase(
+            name=PROBE,
+            asked="Is there a payload to probe with?",
+            question="Has every variant answered?",
+            settled=every_variant_has_answered,
+            rests_on=what_the_probe_rests_on,
+            within=timedelta(minutes=5),
+            recheck=watch,
+            watch=watch,
+        ),
+    ),
+)

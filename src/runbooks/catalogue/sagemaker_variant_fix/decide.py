@@ -1,0 +1,191 @@
+"""Whether an endpoint's variants can be fixed, and how: pure, every branch with its reason."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
+from runbooks.catalogue.sagemaker_variant_fix.findings import findings
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.plan import IN_PROGRESS, changes
+from runbooks.catalogue.sagemaker_variant_fix.split import (
+    desired_weights,
+    drifted,
+    in_words,
+    resized,
+    same,
+    wanted_weights,
+)
+from runbooks.model import Decision, hand_off, healthy, refused, remediable
+
+_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
+
+
+def decide(given: Input, facts: Facts, now: datetime) -> Decision:
+    """Healthy when every variant is in service with the wanted weight on the wanted configuration."""
+    endpoint = facts.endpoint
+    if endpoint is None:
+        return refused(f"There is no endpoint {given.endpoint}.")
+    return _decide(given, facts, endpoint).seeing(findings(given, facts, endpoint))
+
+
+def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
+    if (stuck := _by_status(endpoint)) is not None:
+        return stuck
+    current, wanted = facts.current, facts.wanted
+    if current is None:
+        return hand_off(
+            f"The endpoint configuration {endpoint.configuration} was deleted while {endpoint.name} uses it,"
+            " and SageMaker updates no endpoint whose configuration is gone; create it again under the same name.",
+            command="aws sagemaker list-endpoint-configs --sort-by CreationTime",
+        )
+    if wanted is None:
+        return refused(f"There is no endpoint configuration {facts.ends_on}.")
+    unfit = (
+        _kind_unfit(given, facts, current, wanted)
+        or _input_unfit(given, current, wanted)
+        or _not_deployable(wanted)
+        or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
+    )
+    if unfit is not None:
+        return refused(unfit)
+    return _fix(given, endpoint, facts, wanted)
+
+
+def _by_status(endpoint: Endpoint) -> Decision | None:
+    """What comes of an endpoint that is not in service."""
+    name, why = endpoint.name, endpoint.failure or "SageMaker gives no reason"
+    if endpoint.status in IN_PROGRESS:
+        going = f" to {endpoint.pending}" if endpoint.pending else ""
+        return refused(
+            f"{name} is {endpoint.status}{going} since {endpoint.since}, and SageMaker does one thing at a time;"
+            " look again when it has finished."
+        )
+    match endpoint.status:
+        case "InService":
+            return None
+        case "Failed":
+            return hand_off(
+                f"{name} is Failed ({why}), and all that can be done with a failed endpoint is to delete it.",
+                command=f"aws sagemaker delete-endpoint --endpoint-name {name} && aws sagemaker create-endpoint"
+                f" --endpoint-name {name} --endpoint-config-name {endpoint.configuration}",
+            )
+        case "UpdateRollbackFailed":
+            return hand_off(
+                f"{name} serves with a mix of two configurations: an update failed, and so did its rollback ({why})."
+                " The findings have what a support case needs.",
+                command=_GUARDRAILS,
+            )
+        case _:
+            return hand_off(
+                f"{name} is {endpoint.status} ({why}).",
+                command=f"aws sagemaker describe-endpoint --endpoint-name {name}",
+            )
+
+
+def _kind_unfit(given: Input, facts: Facts, current: Configuration, wanted: Configuration) -> str | None:
+    """Why weights and counts mean nothing to this kind of endpoint."""
+    serverless = [variant.name for each in (current, wanted) for variant in each.variants if variant.serverless]
+    if serverless:
+        return (
+            f"{serverless[0]} is serverless: it is the only variant of its endpoint, so there is no traffic to split,"
+            " and it has no instances to count; its concurrency is what can be changed."
+        )
+    if any(variant.model is None for each in (current, wanted) for variant in each.variants):
+        named = f" ({', '.join(facts.components)})" if facts.components else ""
+        return (
+            f"{given.endpoint} hosts inference components{named}: they are invoked by name and have copies of their"
+            " own, so weights and instance counts do not apply."
+        )
+    if given.probe is not None and wanted.asynchronous:
+        return f"{given.endpoint} is asynchronous: it answers into S3, so no probe can tell whether it works."
+    before, after = _names(current), _names(wanted)
+    if before != after:
+        return (
+            f"{wanted.name} has the variants {', '.join(sorted(after))} and {current.name} has"
+            f" {', '.join(sorted(before))}: a deployment that can be rolled back needs the same ones."
+        )
+    return None
+
+
+def _input_unfit(given: Input, current: Configuration, wanted: Configuration) -> str | None:
+    """Why what is asked for does not fit the endpoint's variants."""
+    known, weights = _names(current), wanted_weights(given, wanted)
+    if weights.keys() != known:
+        return (
+            f"The weights are of {', '.join(sorted(weights))}, but the production variants of {given.endpoint} are"
+            f" {', '.join(sorted(known))}."
+        )
+    if not any(weights.values()):
+        return "Every weight is 0, so no variant would get any traffic."
+    strangers = sorted((given.instance_counts or {}).keys() - known)
+    if strangers:
+        return f"{given.endpoint} has no production variant {strangers[0]} whose instances could be counted."
+    return None
+
+
+def _not_deployable(wanted: Configuration) -> str | None:
+    """Why no new instance could start on this configuration."""
+    faults = [fault for model in wanted.models for fault in model.faults]
+    if not faults:
+        return None
+    return f"No new instance of {wanted.name} could start: {'; '.join(faults)}."
+
+
+def _not_guarded(alarms: tuple[Alarm, ...]) -> str | None:
+    """Why SageMaker could not roll a deployment back by itself."""
+    if not alarms:
+        return (
+            "A deployment needs at least one alarm that rolls it back, and neither the input nor the last one has any."
+        )
+    for alarm in alarms:
+        if alarm.state is None:
+            return f"There is no alarm {alarm.name}, so it could not roll the deployment back."
+        if alarm.state == "ALARM":
+            return (
+                f"The alarm {alarm.name} is in the state ALARM already, so SageMaker would roll the deployment back;"
+                " name one that looks at the new fleet only."
+            )
+    return None
+
+
+def _names(configuration: Configuration) -> set[str]:
+    return {variant.name for variant in configuration.variants}
+
+
+def _fix(given: Input, endpoint: Endpoint, facts: Facts, wanted: Configuration) -> Decision:
+    name, weights = endpoint.name, wanted_weights(given, wanted)
+    planned = changes(given, endpoint, wanted, weights)
+    if planned:
+        alarms: list[JsonValue] = [alarm.name for alarm in facts.alarms]
+        split: dict[str, JsonValue] = dict(weights.items())
+        return remediable(
+            _what_is_wrong(given, endpoint, wanted, weights),
+            *planned,
+            resolved={"weights": split} | ({"rollback_alarms": alarms} if alarms else {}),
+        )
+    short = [each for each in endpoint.variants if each.current_instances != each.desired_instances]
+    slow = [each for each in endpoint.variants if not same(each.current_weight, weights[each.name])]
+    if short or slow:
+        variant = (short or slow)[0]
+        return hand_off(
+            f"{name} is told what is asked, but {variant.name} has {variant.current_instances} of"
+            f" {variant.desired_instances} instances and the weight {variant.current_weight:g}.",
+            command=f"aws sagemaker describe-endpoint --endpoint-name {name}",
+        )
+    return healthy(f"{name} is in service on {wanted.name} and splits its traffic as asked: {in_words(weights)}.")
+
+
+def _what_is_wrong(given: Input, endpoint: Endpoint, wanted: Configuration, weights: dict[str, float]) -> str:
+    parts = []
+    if endpoint.configuration != wanted.name:
+        parts.append(f"is on {endpoint.configuration} instead of {wanted.name}")
+    now = desired_weights(endpoint)
+    if drifted(weights, now):
+        parts.append(f"splits its traffic {in_words(now)} instead of {in_words(weights)}")
+    counts = resized(given, endpoint)
+    if counts:
+        parts.append(f"is to have {', '.join(f'{count} instances of {name}' for name, count in counts.items())}")
+    return f"{endpoint.name} {', and '.join(parts)}."

@@ -1,0 +1,266 @@
+"""What is read of a SageMaker endpoint before its variants are fixed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+from pydantic import Field
+
+from runbooks.aws.session import AwsSession
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic, read_traffic
+from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, read_model
+from runbooks.model import Model
+
+
+class Variant(Model):
+    """A production variant as it runs. Counts are of instances, and null for a serverless one."""
+
+    name: str
+    current_weight: float
+    desired_weight: float
+    current_instances: int | None
+    desired_instances: int | None
+
+
+class Endpoint(Model):
+    """An endpoint as SageMaker describes it. Times are ISO 8601 UTC."""
+
+    name: str
+    arn: str
+    status: str
+    configuration: str
+    pending: str | None = Field(None, description="the configuration that is being deployed")
+    doing: str = Field("", description="what SageMaker is changing now, in its own words")
+    failure: str | None = None
+    since: str = Field(description="when it was last changed")
+    variants: tuple[Variant, ...] = ()
+    shadows: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = Field((), description="the rollback alarms of the last deployment")
+
+
+class ConfiguredVariant(Model):
+    """A production variant as an endpoint configuration has it. `model` is null if inference components are."""
+
+    name: str
+    model: str | None
+    weight: float
+    serverless: bool = False
+
+
+class Configuration(Model):
+    """An endpoint configuration with the models that it serves. `captures_to` is where data capture writes."""
+
+    name: str
+    variants: tuple[ConfiguredVariant, ...]
+    asynchronous: bool = False
+    captures_to: str | None = None
+    models: tuple[ServedModel, ...] = ()
+
+
+class Alarm(Model):
+    """A CloudWatch alarm; `state` is null if it does not exist."""
+
+    name: str
+    state: str | None
+
+
+class Facts(Model):
+    """`current` and `wanted` are null if they do not exist; `wanted` is the configuration that the run ends on."""
+
+    endpoint: Endpoint | None
+    current: Configuration | None = None
+    wanted: Configuration | None = None
+    ends_on: str = ""
+    resizes: bool = Field(False, description="whether instance counts are asked for")
+    components: tuple[str, ...] = ()
+    alarms: tuple[Alarm, ...] = ()
+    traffic: tuple[Traffic, ...] = ()
+    may_publish: dict[str, Literal["allowed", "denied", "unknown"]] = Field(
+        default_factory=dict, description="of variants without metrics: whether their role may publish them"
+    )
+
+
+def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read the endpoint, its configuration and the wanted one, their models, and what CloudWatch has of the variants.
+
+    Calls: sagemaker DescribeEndpoint, DescribeEndpointConfig, DescribeModel, DescribeModelPackage,
+    ListInferenceComponents; s3 HeadObject, ListObjectsV2; kms DescribeKey; cloudwatch DescribeAlarms, GetMetricData;
+    iam SimulatePrincipalPolicy.
+    """
+    endpoint = _endpoint(given, aws)
+    if endpoint is None:
+        return Facts(endpoint=None)
+    current = _configuration(aws, endpoint.configuration)
+    ends_on = given.endpoint_configuration or endpoint.configuration
+    wanted = current if ends_on == endpoint.configuration else _configuration(aws, ends_on)
+    names = [variant.name for variant in endpoint.variants]
+    traffic = read_traffic(aws, given.endpoint, names, now)
+    return Facts(
+        endpoint=endpoint,
+        current=current,
+        wanted=wanted,
+        ends_on=ends_on,
+        resizes=given.instance_counts is not None,
+        components=_components(aws, given, current),
+        alarms=_alarms(given, aws, endpoint),
+        traffic=traffic,
+        may_publish=_may_publish(aws, current, traffic),
+    )
+
+
+def recheck_deployment(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read again what a deployment rests on: the endpoint, the configuration that it goes to, and the alarms.
+
+    As `gather`, but for metrics, roles, inference components and the present configuration.
+    """
+    endpoint = _endpoint(given, aws)
+    if endpoint is None:
+        return Facts(endpoint=None)
+    ends_on = given.endpoint_configuration or endpoint.configuration
+    return Facts(
+        endpoint=endpoint,
+        wanted=_configuration(aws, ends_on),
+        ends_on=ends_on,
+        resizes=given.instance_counts is not None,
+        alarms=_alarms(given, aws, endpoint),
+    )
+
+
+def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read the endpoint and nothing else. Calls: sagemaker DescribeEndpoint."""
+    endpoint = _endpoint(given, aws)
+    if endpoint is None:
+        return Facts(endpoint=None)
+    ends_on = given.endpoint_configuration or endpoint.configuration
+    return Facts(endpoint=endpoint, ends_on=ends_on, resizes=given.instance_counts is not None)
+
+
+def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
+    try:
+        described = aws.client("sagemaker").describe_endpoint(EndpointName=given.endpoint)
+    except ClientError as failure:
+        if not _is_missing(failure):
+            raise
+        return None
+    pending = described.get("PendingDeploymentSummary", {})
+    rollback = described.get("LastDeploymentConfig", {}).get("AutoRollbackConfiguration", {})
+    return Endpoint(
+        name=described["EndpointName"],
+        arn=described["EndpointArn"],
+        status=described["EndpointStatus"],
+        configuration=described["EndpointConfigName"],
+        pending=pending.get("EndpointConfigName"),
+        doing=_doing([*pending.get("ProductionVariants", ()), *described.get("ProductionVariants", ())]),
+        failure=described.get("FailureReason"),
+        since=described["LastModifiedTime"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        variants=tuple(_variant(each) for each in described.get("ProductionVariants", ())),
+        shadows=tuple(each["VariantName"] for each in described.get("ShadowProductionVariants", ())),
+        alarms=tuple(alarm["AlarmName"] for alarm in rollback.get("Alarms", ())),
+    )
+
+
+def _variant(described: dict[str, Any]) -> Variant:
+    return Variant(
+        name=described["VariantName"],
+        current_weight=described.get("CurrentWeight", 0.0),
+        desired_weight=described.get("DesiredWeight", 0.0),
+        current_instances=described.get("CurrentInstanceCount"),
+        desired_instances=described.get("DesiredInstanceCount"),
+    )
+
+
+def _doing(variants: Iterable[dict[str, Any]]) -> str:
+    said = {
+        f"{variant['VariantName']}: {status.get('StatusMessage') or status['Status']}": None
+        for variant in variants
+        for status in variant.get("VariantStatus", ())
+    }
+    return " ".join(said)
+
+
+def _configuration(aws: AwsSession, name: str) -> Configuration | None:
+    try:
+        described = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
+    except ClientError as failure:
+        if not _is_missing(failure):
+            raise
+        return None
+    variants = tuple(
+        ConfiguredVariant(
+            name=each["VariantName"],
+            model=each.get("ModelName"),
+            weight=each.get("InitialVariantWeight", 1.0),
+            serverless="ServerlessConfig" in each,
+        )
+        for each in described["ProductionVariants"]
+    )
+    shadows = [each.get("ModelName") for each in described.get("ShadowProductionVariants", ())]
+    served = dict.fromkeys(model for model in [*(each.model for each in variants), *shadows] if model)
+    capture = described.get("DataCaptureConfig", {})
+    return Configuration(
+        name=name,
+        variants=variants,
+        asynchronous="AsyncInferenceConfig" in described,
+        captures_to=capture["DestinationS3Uri"] if capture.get("EnableCapture") else None,
+        models=tuple(read_model(aws, model) for model in served),
+    )
+
+
+def _components(aws: AwsSession, given: Input, current: Configuration | None) -> tuple[str, ...]:
+    """Inference components take the place of models: only a variant without a model can have any."""
+    if current is None or all(variant.model for variant in current.variants):
+        return ()
+    pages = aws.client("sagemaker").get_paginator("list_inference_components")
+    found = pages.paginate(EndpointNameEquals=given.endpoint)
+    return tuple(each["InferenceComponentName"] for page in found for each in page["InferenceComponents"])
+
+
+def _alarms(given: Input, aws: AwsSession, endpoint: Endpoint) -> tuple[Alarm, ...]:
+    """The alarms of a deployment that is still to be made, with their states."""
+    names = given.rollback_alarms or list(endpoint.alarms)
+    if given.endpoint_configuration in {None, endpoint.configuration} or not names:
+        return ()
+    described = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+    states = {
+        alarm["AlarmName"]: alarm["StateValue"]
+        for alarm in [*described.get("MetricAlarms", ()), *described.get("CompositeAlarms", ())]
+    }
+    return tuple(Alarm(name=name, state=states.get(name)) for name in names)
+
+
+def _may_publish(
+    aws: AwsSession, current: Configuration | None, traffic: tuple[Traffic, ...]
+) -> dict[str, Literal["allowed", "denied", "unknown"]]:
+    """Whether the roles of variants without metrics may publish any, by variant."""
+    if current is None:
+        return {}
+    roles = {model.name: model.role for model in current.models}
+    silent = {each.variant for each in traffic if each.invocations is None}
+    found: dict[str, Literal["allowed", "denied", "unknown"]] = {}
+    for variant in current.variants:
+        role = roles.get(variant.model or "")
+        if variant.name in silent and role is not None:
+            found[variant.name] = _simulated(aws, role)
+    return found
+
+
+def _simulated(aws: AwsSession, role: str) -> Literal["allowed", "denied", "unknown"]:
+    try:
+        answer = aws.client("iam").simulate_principal_policy(
+            PolicySourceArn=role, ActionNames=["cloudwatch:PutMetricData"]
+        )
+    except ClientError as failure:
+        if failure.response["Error"]["Code"] != "NoSuchEntity":
+            raise
+        return "unknown"
+    return "allowed" if answer["EvaluationResults"][0]["EvalDecision"] == "allowed" else "denied"
+
+
+def _is_missing(failure: ClientError) -> bool:
+    """SageMaker has no error of its own for what does not exist."""
+    error = failure.response["Error"]
+    return error["Code"] == "ValidationException" and error["Message"].startswith("Could not find")

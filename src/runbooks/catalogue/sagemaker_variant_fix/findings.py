@@ -1,0 +1,190 @@
+"""What was seen of an endpoint, worst first."""
+
+from __future__ import annotations
+
+from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.split import desired_weights, drifted, share, wanted_weights
+from runbooks.model import Finding, Severity
+
+_SYMPTOM = "A/B Testing Configuration Issues"
+_ENOUGH = 100
+"""Invocations of the last hour below which their split says nothing."""
+_OFF = 10
+"""Percentage points by which a split differs noticeably from its weights."""
+
+
+def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
+    """Every finding of the diagnosis, worst first."""
+    found = [
+        *_case(endpoint, facts),
+        *_faults(facts),
+        *_errors(facts),
+        *_drift(given, endpoint, facts.wanted),
+        *_instances(endpoint),
+        *_last_update(endpoint),
+        *_observed(endpoint, facts),
+        *_silent(facts),
+        *_other_parts(endpoint, facts),
+    ]
+    order = list(Severity)
+    return sorted(found, key=lambda each: -order.index(each.severity))
+
+
+def _found(name: str, severity: Severity, evidence: str, meaning: str) -> Finding:
+    return Finding(id=name, severity=severity, evidence=evidence, meaning=meaning, symptom=_SYMPTOM)
+
+
+def _case(endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """What a support case asks for, when nobody but AWS or a person can go on."""
+    if endpoint.status not in {"Failed", "OutOfService", "UpdateRollbackFailed"}:
+        return []
+    variants = "; ".join(
+        f"{variant.name}: weight {variant.current_weight:g} of {variant.desired_weight:g},"
+        f" {variant.current_instances} of {variant.desired_instances} instances"
+        for variant in endpoint.variants
+    )
+    models = ", ".join(model.name for model in facts.current.models) if facts.current else "unknown"
+    evidence = (
+        f"{endpoint.arn} is {endpoint.status} since {endpoint.since}; reason: {endpoint.failure}; configuration"
+        f" {endpoint.configuration}; models {models}; variants {variants}; rollback alarms"
+        f" {', '.join(endpoint.alarms) or 'none'}; logs /aws/sagemaker/Endpoints/{endpoint.name}"
+    )
+    return [_found("case-bundle", Severity.CRITICAL, evidence, "what to put into a support case")]
+
+
+def _faults(facts: Facts) -> list[Finding]:
+    """Of the present configuration too, when it is to be left: that may be why."""
+    found = []
+    for configuration in dict.fromkeys(each.name for each in (facts.current, facts.wanted) if each):
+        models = next(each for each in (facts.current, facts.wanted) if each and each.name == configuration).models
+        found += [
+            _found("model-cannot-start", Severity.CRITICAL, fault, f"no new instance of {configuration} could start")
+            for model in models
+            for fault in model.faults
+        ]
+    return found
+
+
+def _errors(facts: Facts) -> list[Finding]:
+    return [
+        _found(
+            "variant-errors",
+            Severity.CRITICAL,
+            f"{each.errors} of {each.invocations or 0} invocations of {each.variant} failed with 5XX in the last hour",
+            "the variant's container fails; no weight mends that, another configuration may",
+        )
+        for each in facts.traffic
+        if each.errors
+    ]
+
+
+def _drift(given: Input, endpoint: Endpoint, wanted: Configuration | None) -> list[Finding]:
+    weights, now = wanted_weights(given, wanted), desired_weights(endpoint)
+    found = [
+        _found(
+            "weight-drift",
+            Severity.WARNING,
+            f"{name} has the weight {now[name]:g} ({share(now, name)}), and {weights[name]:g} ({share(weights, name)})"
+            " is wanted",
+            "the traffic is not split as it should be",
+        )
+        for name in drifted(weights, now)
+    ]
+    configured = {variant.name: variant.weight for variant in wanted.variants} if wanted else {}
+    found += [
+        _found(
+            "differs-from-configuration",
+            Severity.INFO,
+            f"{name} is to have the weight {weights[name]:g}, and {configured[name]:g} is configured",
+            "the next deployment that does not retain the weights takes them back",
+        )
+        for name in drifted(weights, configured)
+    ]
+    return found
+
+
+def _instances(endpoint: Endpoint) -> list[Finding]:
+    return [
+        _found(
+            "too-few-instances",
+            Severity.WARNING,
+            f"{variant.current_instances} of {variant.desired_instances} instances of {variant.name} run",
+            "the variant serves with less than it should",
+        )
+        for variant in endpoint.variants
+        if (variant.current_instances or 0) < (variant.desired_instances or 0)
+    ]
+
+
+def _last_update(endpoint: Endpoint) -> list[Finding]:
+    if endpoint.status != "InService" or endpoint.failure is None:
+        return []
+    meaning = f"the last update was rolled back, and the endpoint serves on {endpoint.configuration}"
+    return [_found("last-update-failed", Severity.WARNING, endpoint.failure, meaning)]
+
+
+def _observed(endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """Where the split of the last hour's invocations is not that of the current weights."""
+    counts = {each.variant: each.invocations or 0 for each in facts.traffic}
+    weights = {variant.name: variant.current_weight for variant in endpoint.variants}
+    total, whole = sum(counts.values()), sum(weights.values())
+    if total < _ENOUGH or not whole or any(each.invocations is None for each in facts.traffic):
+        return []
+    return [
+        _found(
+            "traffic-not-split",
+            Severity.WARNING,
+            f"{name} got {100 * count / total:.3g} % of {total} invocations in the last hour, and its weight is"
+            f" {share(weights, name)}",
+            "the weights changed within the hour, or callers name a TargetVariant",
+        )
+        for name, count in counts.items()
+        if abs(100 * count / total - 100 * weights[name] / whole) > _OFF
+    ]
+
+
+def _silent(facts: Facts) -> list[Finding]:
+    """Variants without metrics, and whether that is for want of a permission or for want of traffic."""
+    said = {
+        "allowed": "its role may publish metrics, so nobody has invoked it",
+        "denied": "its role may not publish metrics (cloudwatch:PutMetricData); whether it was invoked is unknown",
+        "unknown": "its role does not exist any more",
+    }
+    return [
+        _found(
+            "no-metrics",
+            Severity.WARNING if facts.may_publish.get(each.variant) != "allowed" else Severity.INFO,
+            f"{each.variant} has published no metric in the last hour",
+            said[facts.may_publish.get(each.variant, "unknown")],
+        )
+        for each in facts.traffic
+        if each.invocations is None
+    ]
+
+
+def _other_parts(endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    found = [
+        _found(
+            "shadow-variant",
+            Severity.INFO,
+            f"{name} is a shadow variant",
+            "it gets a copy of the traffic and answers nobody, so it has no part in the split",
+        )
+        for name in endpoint.shadows
+    ]
+    current, wanted = facts.current, facts.wanted
+    if current is not None and current.captures_to is not None:
+        stays = wanted is None or wanted.captures_to == current.captures_to
+        found.append(
+            _found(
+                "data-capture" if stays else "data-capture-changes",
+                Severity.INFO if stays else Severity.WARNING,
+                f"data capture writes to {current.captures_to}"
+                + (
+                    "" if stays or wanted is None else f", and under {wanted.name} to {wanted.captures_to or 'nowhere'}"
+                ),
+                "what is captured goes on" if stays else "what reads the captured data will miss it",
+            )
+        )
+    return found

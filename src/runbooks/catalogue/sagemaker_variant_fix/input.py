@@ -1,0 +1,40 @@
+"""What a variant fix is asked for."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from runbooks.model import RunInput
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
+AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class Input(RunInput):
+    """The endpoint, how its traffic is to be split, and optionally the configuration that it is to be moved to."""
+
+    endpoint: Name = Field(description="the endpoint's name, e.g. churn-prediction")
+    weights: dict[Name, Weight] | Literal["as configured"] = Field(
+        "as configured",
+        description='the weight of every production variant, e.g. {"current": 9, "candidate": 1}; those of the endpoint'
+        " configuration if absent, and literal after the diagnosis",
+    )
+    instance_counts: dict[Name, Annotated[int, Field(ge=1)]] | None = Field(
+        None, description="instances of the variants that are to be resized; all others stay as they are"
+    )
+    endpoint_configuration: Name | None = Field(
+        None, description="the endpoint configuration to deploy, blue/green; the present one stays if absent"
+    )
+    rollback_alarms: list[AlarmName] = Field(
+        default_factory=list,
+        max_length=10,
+        description="CloudWatch alarms on which SageMaker rolls the deployment back; those of the last deployment if"
+        " absent",
+    )
+    probe: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
+        None, description="a payload that every variant must answer after the change; its answers are not kept"
+    )
+    probe_content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=255)] = Field(
+        "application/json", description="the payload's MIME type"
+    )

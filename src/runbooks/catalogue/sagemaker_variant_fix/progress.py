@@ -1,0 +1,98 @@
+"""What each phase waits for, and what must still be true when it starts."""
+
+from __future__ import annotations
+
+from pydantic import JsonValue
+
+from runbooks.catalogue.sagemaker_variant_fix.facts import Endpoint, Facts
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.split import drifted, resized, wanted_weights
+from runbooks.model import Progress, failed, pending, settled
+
+_ON_ITS_WAY = {"Updating", "SystemUpdating", "RollingBack"}
+
+
+def configuration_is_in_service(given: Input, facts: Facts) -> Progress:
+    """Whether the endpoint has come to rest on the wanted configuration, and not back on the old one."""
+    endpoint = facts.endpoint
+    if given.endpoint_configuration is None:
+        return settled("no other endpoint configuration is asked for")
+    if endpoint is None:
+        return failed(f"{given.endpoint} is gone")
+    if endpoint.status in _ON_ITS_WAY:
+        return pending(_going_on(endpoint))
+    if endpoint.status != "InService":
+        return failed(f"{given.endpoint} is {endpoint.status}: {endpoint.failure}")
+    if endpoint.configuration == given.endpoint_configuration:
+        return settled(f"{given.endpoint} is in service on {endpoint.configuration}")
+    why = endpoint.failure or "it gives no reason"
+    return failed(f"SageMaker has rolled {given.endpoint} back to {endpoint.configuration} itself: {why}")
+
+
+def weights_are_set(given: Input, facts: Facts) -> Progress:
+    """Whether every variant has the wanted weight and number of instances, and SageMaker has not taken them back."""
+    endpoint = facts.endpoint
+    if endpoint is None:
+        return failed(f"{given.endpoint} is gone")
+    if endpoint.status in _ON_ITS_WAY:
+        return pending(_going_on(endpoint))
+    if endpoint.status != "InService":
+        return failed(f"{given.endpoint} is {endpoint.status}: {endpoint.failure}")
+    weights = wanted_weights(given, facts.wanted)
+    told = {variant.name: variant.desired_weight for variant in endpoint.variants}
+    if drifted(weights, told) or resized(given, endpoint):
+        why = endpoint.failure or "it gives no reason"
+        return failed(f"SageMaker has taken the weights or instance counts back itself: {why}")
+    current = {variant.name: variant.current_weight for variant in endpoint.variants}
+    if drifted(weights, current) or any(each.current_instances != each.desired_instances for each in endpoint.variants):
+        return pending(_going_on(endpoint))
+    return settled("every variant has its weight and its instances")
+
+
+def every_variant_has_answered(given: Input, facts: Facts) -> Progress:
+    """Whether the probes were answered. A variant that does not answer with 200 has failed its call."""
+    if facts.endpoint is None:
+        return failed(f"{given.endpoint} is gone")
+    if given.probe is None:
+        return settled("no probe is asked for")
+    return settled(f"{', '.join(variant.name for variant in facts.endpoint.variants)} have answered with 200")
+
+
+def _going_on(endpoint: Endpoint) -> str:
+    going = f" {'from' if endpoint.status == 'RollingBack' else 'to'} {endpoint.pending}" if endpoint.pending else ""
+    return f"the endpoint is {endpoint.status}{going}{f'. {endpoint.doing}' if endpoint.doing else ''}"
+
+
+def what_the_deployment_rests_on(facts: Facts) -> JsonValue:
+    """A deployment is right as long as nobody has changed the endpoint, and the new configuration can start."""
+    endpoint, wanted = facts.endpoint, facts.wanted
+    if endpoint is None or wanted is None:
+        return None
+    return {
+        "status": endpoint.status,
+        "configuration": endpoint.configuration,
+        "variants": _told(facts, endpoint),
+        "faults": [fault for model in wanted.models for fault in model.faults],
+        "alarms": {alarm.name: alarm.state for alarm in facts.alarms},
+    }
+
+
+def what_the_weights_rest_on(facts: Facts) -> JsonValue:
+    """New weights are right as long as the variants have the old ones, on the configuration that they are meant for."""
+    endpoint = facts.endpoint
+    if endpoint is None:
+        return None
+    return {"status": endpoint.status, "ends_on": facts.ends_on, "variants": _told(facts, endpoint)}
+
+
+def what_the_probe_rests_on(facts: Facts) -> JsonValue:
+    """A probe needs an endpoint in service; what changed about it is what it is for."""
+    return facts.endpoint.status if facts.endpoint else None
+
+
+def _told(facts: Facts, endpoint: Endpoint) -> dict[str, JsonValue]:
+    """Instance counts move by themselves where the endpoint scales, so they count only if they are asked for."""
+    return {
+        variant.name: [variant.desired_weight, variant.desired_instances if facts.resizes else None]
+        for variant in endpoint.variants
+    }

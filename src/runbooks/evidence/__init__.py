@@ -1,0 +1,1 @@
+"""What makes the audit trail evidence: seals, daily manifests, and the archive's form. Pure; none of it knows AWS."""

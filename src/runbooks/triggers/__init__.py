@@ -1,0 +1,1 @@
+"""What AWS's own events start: which runbook, with which input, and how often."""

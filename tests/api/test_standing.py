@@ -1,0 +1,168 @@
+"""A yes in advance covers plans within its bounds, on one target, until it ends, and never its giver's own runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from runbooks.store import audit
+from runbooks.store.standing import Bounds, StandingApproval, StandingApprovals, id_of
+from runbooks.store.tables import ConditionFailed, Tables
+from workbench.incident import Incident, api_event, run_scenario, start_input
+from workbench.ledger import ledger_of
+from workbench.scenario import of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from workbench.embedded import EmbeddedAws
+
+RUNBOOK = "ecs-service-rollback"
+TARGET = "arn:aws:ecs:eu-central-1:123456789012:service/snowflake-analytics-cluster/snowflake-report-service"
+BOB = "arn:aws:iam::123456789012:user/bob"
+INCIDENT = of(RUNBOOK)["health-checks-fail"]
+BOUNDS = {"operations": ["ecs:UpdateService"], "most_changes": 1}
+
+
+def send(
+    aws: EmbeddedAws, method: str, body: dict[str, Any], *, by: str = "bob", runbook: str = RUNBOOK
+) -> tuple[int, dict[str, Any]]:
+    event = api_event(aws.account_id, method, f"/standing-approvals/{runbook}", body, user=by)
+    answer = aws.invoke("ApiFunction", event)
+    return answer["statusCode"], json.loads(answer["body"])
+
+
+def given(aws: EmbeddedAws, *, by: str = "bob", hours: float = 24, **bounds: Any) -> dict[str, Any]:
+    expires = (aws.clock.now() + timedelta(hours=hours)).isoformat()
+    body = {"target": TARGET, "bounds": BOUNDS | bounds, "expires_at": expires, "comment": "nightly"}
+    status, answer = send(aws, "PUT", body, by=by)
+    assert status == 200, answer
+    return answer
+
+
+def run_it(aws: EmbeddedAws, first: Callable[[EmbeddedAws], Any]) -> Incident:
+    """The standard incident, whose plan a person must approve, with what comes first."""
+
+    def arrange(world: EmbeddedAws) -> None:
+        INCIDENT.arrange(world)
+        first(world)
+
+    return run_scenario(aws, RUNBOOK, replace(INCIDENT, arrange=arrange))
+
+
+def approvals(aws: EmbeddedAws) -> StandingApprovals:
+    tables = Tables(aws.outputs["StateTableName"], aws.outputs["AuditTableName"], aws.client("dynamodb"))
+    return StandingApprovals(tables)
+
+
+def diagnosed(incident: Incident) -> str:
+    (entry,) = [entry for entry in incident.audit if entry.event == "diagnosis.made"]
+    return str(entry.detail["approval"])
+
+
+def events(incident: Incident) -> list[str]:
+    return [entry.event for entry in incident.audit]
+
+
+def test_a_plan_within_the_bounds_is_applied_without_asking_and_the_trail_says_whose_yes_it_was(
+    aws: EmbeddedAws,
+) -> None:
+    ended = run_it(aws, given)
+    assert ended.status == "SUCCEEDED"
+    assert "approval.requested" not in events(ended)
+    assert diagnosed(ended).startswith(f"standing, given by {BOB} until ")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "why"),
+    [
+        ({"operations": ["ecs:StopServiceDeployment"]}, "the plan has ecs:UpdateService"),
+        ({"inputs": {"service": "another"}}, "the input service is 'snowflake-report-service' instead of 'another'"),
+    ],
+)
+def test_a_plan_outside_the_bounds_waits_for_a_person(aws: EmbeddedAws, bounds: dict[str, Any], why: str) -> None:
+    ended = run_it(aws, lambda world: given(world, **bounds))
+    assert "approval.requested" in events(ended)
+    assert why in diagnosed(ended)
+
+
+def test_one_that_has_ended_or_was_revoked_covers_nothing(aws: EmbeddedAws) -> None:
+    def ended_meanwhile(world: EmbeddedAws) -> None:
+        given(world, hours=1)
+        world.clock.advance(hours=2)
+
+    over = run_it(aws, ended_meanwhile)
+    assert "approval.requested" in events(over)
+    assert f"the standing approval of {BOB} ended" in diagnosed(over)
+    aws.reset()
+
+    def revoked(world: EmbeddedAws) -> None:
+        given(world)
+        assert send(world, "DELETE", {"target": TARGET})[0] == 200
+
+    taken_back = run_it(aws, revoked)
+    assert "approval.requested" in events(taken_back)
+    assert f"revoked by {BOB}" in diagnosed(taken_back)
+
+
+def test_nobody_covers_their_own_runs(aws: EmbeddedAws) -> None:
+    requester = json.loads(start_input(RUNBOOK, INCIDENT.event))["requested_by"]
+    own = run_it(aws, lambda world: given(world, by=requester))
+    assert "approval.requested" in events(own)
+    assert "who asks for this run" in diagnosed(own)
+
+
+def test_what_happens_to_it_is_on_a_trail_of_its_own(aws: EmbeddedAws) -> None:
+    given(aws)
+    given(aws, most_changes=2)
+    assert send(aws, "DELETE", {"target": TARGET})[0] == 200
+    assert send(aws, "DELETE", {"target": TARGET})[1]["revoked_by"] == BOB
+    trail = ledger_of(aws.outputs, aws.client("dynamodb")).trail(id_of(RUNBOOK, TARGET))
+    assert [(entry.event, entry.actor) for entry in trail] == [
+        ("standing.given", BOB),
+        ("standing.given", BOB),
+        ("standing.revoked", BOB),
+    ]
+    assert [fault for fault in audit.faults(trail) if "not closed" not in fault] == []
+    assert [entry.detail.get("replaces") for entry in trail] == [False, True, None]
+
+
+@pytest.mark.parametrize(
+    ("body", "runbook", "status", "detail"),
+    [
+        ({"target": "orders"}, RUNBOOK, 400, "target"),
+        ({"bounds": {"operations": [], "most_changes": 1}}, RUNBOOK, 400, "bounds.operations"),
+        ({"expires_at": "2020-01-01T00:00:00Z"}, RUNBOOK, 400, "expires_at is 2020-01-01"),
+        ({"expires_at": "2099-01-01T00:00:00"}, RUNBOOK, 400, "expires_at"),
+        ({}, "no-such-runbook", 404, "is none of"),
+    ],
+)
+def test_what_is_wrong_with_one_is_said_and_nothing_is_kept(
+    aws: EmbeddedAws, body: dict[str, Any], runbook: str, status: int, detail: str
+) -> None:
+    whole = {"target": TARGET, "bounds": BOUNDS, "expires_at": "2099-01-01T00:00:00Z"} | body
+    answered, problem = send(aws, "PUT", whole, runbook=runbook)
+    assert answered == status
+    assert detail in problem["detail"]
+    assert approvals(aws).find(RUNBOOK, TARGET) is None
+
+
+def test_of_two_writers_at_one_moment_one_is_told_so(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(aws)
+    held = approvals(aws)
+    stale = held.find(RUNBOOK, TARGET)
+    assert isinstance(stale, StandingApproval)
+    given(aws, most_changes=3)
+    with pytest.raises(ConditionFailed):
+        held.revoke(stale, by=BOB, now=aws.clock.now())
+    now = held.find(RUNBOOK, TARGET)
+    assert now is not None
+    assert (now.revoked_by, now.bounds) == (None, Bounds(operations=("ecs:UpdateService",), most_changes=3))
+
+
+def test_there_is_nothing_to_revoke_where_nothing_was_given(aws: EmbeddedAws) -> None:
+    assert send(aws, "DELETE", {"target": TARGET})[0] == 404

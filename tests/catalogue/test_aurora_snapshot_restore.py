@@ -1,0 +1,1006 @@
+"""Every branch of the decision, as a table of facts -> decision, without AWS."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from runbooks.catalogue.aurora_snapshot_restore import RUNBOOK, calls, progress
+from runbooks.catalogue.aurora_snapshot_restore.decide import decide
+from runbooks.catalogue.aurora_snapshot_restore.facts import (
+    Cluster,
+    Facts,
+    Instance,
+    Key,
+    Quota,
+    Secret,
+    Snapshot,
+    SubnetGroup,
+    Version,
+)
+from runbooks.catalogue.aurora_snapshot_restore.input import Input
+from runbooks.catalogue.aurora_snapshot_restore.plan import Draft, pinned, prepared
+from runbooks.catalogue.aurora_snapshot_restore.reading import expired
+from runbooks.catalogue.aurora_snapshot_restore.tags import (
+    ARCHIVED,
+    BEFORE,
+    COPY,
+    DELETE_AFTER,
+    FINISHED,
+    PART,
+    REPLACED_BY,
+    RESTORES,
+    SHARED_COPY,
+    TARGET,
+    instance_names,
+    marker,
+)
+from runbooks.frame.diagnose import plan_of
+from runbooks.model import Change, Contained, Decision, Irreversible, Plan, Severity, Undo, Verdict
+from runbooks.store.runs import Run
+
+NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+US, THEM = "123456789012", "210987654321"
+HERE, THERE = "eu-central-1", "eu-west-1"
+ID = "orders-2026-11-20"
+ARN = f"arn:aws:rds:{HERE}:{US}:cluster-snapshot:{ID}"
+KEY = f"arn:aws:kms:{HERE}:{US}:key/11111111-1111-1111-1111-111111111111"
+OTHER_KEY = f"arn:aws:kms:{HERE}:{US}:key/22222222-2222-2222-2222-222222222222"
+THEIR_KEY = f"arn:aws:kms:{HERE}:{THEM}:key/33333333-3333-3333-3333-333333333333"
+ADMIN = f"arn:aws:secretsmanager:{HERE}:{US}:secret:orders/admin-AbCdEf"
+READER = f"arn:aws:secretsmanager:{HERE}:{US}:secret:orders/reader-AbCdEf"
+MARK = marker("orders", ARN)
+USERS = [{"name": "reader", "secret": READER, "grants": [{"schema": "sales", "access": "read"}]}]
+STAMP = "20261121-030000"
+
+
+def given(**more: Any) -> Input:
+    values = {
+        "mode": "execute",
+        "reason": "INC-1",
+        "requested_by": "alice",
+        "snapshot": {"id": ID},
+        "target": "orders",
+        "subnet_group": "db",
+        "security_groups": ["sg-0123456789abcdef0"],
+    }
+    return Input.model_validate_json(json.dumps(values | more))
+
+
+def snapshot(**more: Any) -> Snapshot:
+    values = {
+        "arn": ARN,
+        "id": ID,
+        "account": US,
+        "region": HERE,
+        "cluster": "orders",
+        "kind": "manual",
+        "status": "available",
+        "engine": "aurora-postgresql",
+        "version": "16.6",
+        "mode": "provisioned",
+        "created": "2026-11-20T23:30:00Z",
+        "encrypted": True,
+        "key": KEY,
+        "port": 5432,
+    }
+    return Snapshot.model_validate(values | more)
+
+
+def cluster(name: str = "orders", **more: Any) -> Cluster:
+    values = {
+        "name": name,
+        "arn": f"arn:aws:rds:{HERE}:{US}:cluster:{name}",
+        "resource_id": f"cluster-{name.upper()}",
+        "status": "available",
+        "engine": "aurora-postgresql",
+        "version": "16.6",
+        "encrypted": True,
+        "key": KEY,
+        "subnet_group": "old-subnets",
+        "security_groups": ("sg-00000000000000001",),
+        "port": 5433,
+        "parameters": "old-parameters",
+        "members": (f"{name}-1",),
+    }
+    return Cluster.model_validate(values | more)
+
+
+def instance(name: str = "orders-1", of: str = "orders", status: str = "available", **more: Any) -> Instance:
+    values = {"name": name, "cluster": of, "status": status, "instance_class": "db.r6g.2xlarge"}
+    return Instance.model_validate(values | more)
+
+
+def facts(**more: Any) -> Facts:
+    values = {
+        "account": US,
+        "region": HERE,
+        "sought": f"snapshot {ID} in {HERE}",
+        "snapshot": snapshot(),
+        "marker": MARK,
+        "source_key": Key(arn=KEY, state="Enabled"),
+        "key": Key(arn=KEY, state="Enabled"),
+        "subnet_group": SubnetGroup(name="db", vpc="vpc-1", status="Complete"),
+        "security_groups": {"sg-0123456789abcdef0": "vpc-1", "sg-00000000000000001": "vpc-1"},
+        "version": Version(number="16.6", family="aurora-postgresql16", upgrades_to=("16.8", "17.4")),
+        "snapshot_version": Version(number="16.6", family="aurora-postgresql16", upgrades_to=("16.8", "17.4")),
+        "orderable": True,
+        "cluster_parameters": "aurora-postgresql16",
+        "quotas": {
+            "DBClusters": Quota(used=3, most=40),
+            "DBInstances": Quota(used=5, most=40),
+            "ManualClusterSnapshots": Quota(used=10, most=100),
+        },
+        "secrets": {arn: Secret(arn=arn, current=f"version-of-{arn[-13:-7]}") for arn in (ADMIN, READER)},
+    }
+    return Facts.model_validate(values | more)
+
+
+OURS = {TARGET: "orders", RESTORES: MARK, PART: "cluster"}
+
+
+def made(name: str = "orders", **more: Any) -> Cluster:
+    """A cluster that an aborted run has made."""
+    return cluster(name, **({"tags": OURS} | more))
+
+
+def finished(asked: Input | None = None, **more: Any) -> Facts:
+    """The world after a run has ended well."""
+    asked, base = asked or given(), facts()
+    value = prepared(asked, pinned(asked, base))
+    done = cluster(tags={**OURS, FINISHED: value}, protected=True, data_api=True)
+    known = {"standing": done, "ours": done, "instances": (instance(),)}
+    return facts(**(known | more))
+
+
+def kept(part: str, name: str, **more: Any) -> Snapshot:
+    """A snapshot that a run has made."""
+    arn = f"arn:aws:rds:{HERE}:{US}:cluster-snapshot:{name}"
+    tags = {TARGET: "orders", RESTORES: MARK, PART: part} | more.pop("tags", {})
+    return snapshot(**({"arn": arn, "id": name, "tags": tags} | more))
+
+
+def operations(decision: Decision) -> list[str]:
+    return [f"{change.operation}{' (adopted)' if change.adopts else ''}" for change in decision.changes]
+
+
+def phases(decision: Decision) -> list[str]:
+    return list(dict.fromkeys(change.phase for change in decision.changes))
+
+
+def change_of(decision: Decision, phase: str, number: int = 0) -> Change:
+    return [change for change in decision.changes if change.phase == phase][number]
+
+
+def resolved(asked: Input, decision: Decision) -> Input:
+    """The input as the plan has it."""
+    run = Run(run_id="r", runbook=RUNBOOK.name, execution_arn="e", started_at="s", targets=("t",))
+    plan = plan_of(RUNBOOK, run, asked, decision)
+    assert isinstance(plan, Plan)
+    return Input.model_validate_json(json.dumps(plan.resolved))
+
+
+# -- what is refused ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    facts: Facts
+    says: str
+    given: Input = field(default_factory=given)
+    verdict: Verdict = Verdict.REFUSED
+
+
+FOREIGN = {"snapshot": snapshot(account=THEM, arn=ARN.replace(US, THEM), key=THEIR_KEY)}
+ABROAD = {"snapshot": snapshot(region=THERE, arn=ARN.replace(HERE, THERE), key=KEY.replace(HERE, THERE))}
+
+CASES = [
+    Case("no snapshot", facts(snapshot=None), f"There is no snapshot {ID} in {HERE}"),
+    Case("a snapshot being made", facts(snapshot=snapshot(status="creating")), f"{ID} is creating; look again"),
+    Case("a failed snapshot", facts(snapshot=snapshot(status="failed")), f"{ID} is failed"),
+    Case("another engine", facts(snapshot=snapshot(engine="docdb")), "is of docdb; this runbook restores Aurora"),
+    Case("serverless v1", facts(snapshot=snapshot(mode="serverless")), "engine mode serverless"),
+    Case(
+        "name clash",
+        facts(standing=cluster()),
+        "There is a cluster orders already (aurora-postgresql 16.6, available, 1 instances), and replace is never",
+    ),
+    Case(
+        "name clash with a cluster of another snapshot of ours",
+        facts(standing=cluster(tags={**OURS, RESTORES: "orders from another", FINISHED: "x"})),
+        "There is a cluster orders already",
+    ),
+    Case(
+        "a cluster that cannot be renamed now",
+        facts(standing=cluster(status="upgrading")),
+        "orders is upgrading, so it can be neither kept in a snapshot nor renamed",
+        given(replace="swap"),
+    ),
+    Case(
+        "a rename under way",
+        facts(ours=made("orders-20261120-010000", status="renaming", becomes="orders")),
+        "orders-20261120-010000 is being renamed to orders; look again",
+        given(replace="swap"),
+    ),
+    Case("the key is disabled", facts(key=Key(arn=KEY, state="Disabled")), f"{KEY} is disabled"),
+    Case("the snapshot's key", facts(source_key=Key(arn=KEY, state="Disabled")), "is disabled, so the snapshot"),
+    Case("a key going", facts(key=Key(arn=KEY, state="PendingDeletion")), "cancel its deletion"),
+    Case("a key importing", facts(key=Key(arn=KEY, state="PendingImport")), "in the state PendingImport"),
+    Case(
+        "no key",
+        facts(key=Key(arn="alias/orders", state="NotFound")),
+        "There is no KMS key alias/orders",
+        given(kms_key="alias/orders"),
+    ),
+    Case(
+        "a key of another region",
+        facts(key=Key(arn=KEY.replace(HERE, THERE), state="NotFound")),
+        f"is a key of {THERE}, and the cluster is to be in {HERE}",
+        given(kms_key=KEY.replace(HERE, THERE)),
+    ),
+    Case(
+        "a key of somebody else",
+        facts(key=Key(arn=THEIR_KEY, state="NotShared")),
+        "is not for this account to use",
+        given(kms_key=THEIR_KEY),
+    ),
+    Case(
+        "no key across regions",
+        facts(**ABROAD, key=None),
+        f"under a key of {THERE}, which cannot be used here; name a key of {HERE}",
+        given(source_region=THERE),
+    ),
+    Case(
+        "no key across accounts", facts(**FOREIGN, key=None), f"under a key of the account {THEM}, which cannot be used"
+    ),
+    Case(
+        "a shared snapshot whose key is not shared",
+        facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="NotShared")),
+        f"let its key policy allow {US} to use it",
+        given(kms_key=KEY),
+    ),
+    Case(
+        "a default key across accounts",
+        facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True)),
+        "under the account's default key",
+        given(source_account="sales", kms_key=KEY),
+    ),
+    Case(
+        "shared under a default key after all",
+        facts(
+            **FOREIGN,
+            source_key=Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True),
+            sharing_key=Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True),
+        ),
+        "which no snapshot can be shared under",
+        given(source_account="sales", source_kms_key="alias/aws/rds", kms_key=KEY),
+    ),
+    Case(
+        "a disabled key to share under",
+        facts(
+            **FOREIGN,
+            source_key=Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True),
+            sharing_key=Key(arn=OTHER_KEY, state="Disabled"),
+        ),
+        "the copy to be shared cannot be encrypted under it",
+        given(source_account="sales", source_kms_key=OTHER_KEY, kms_key=KEY),
+    ),
+    Case("no such version", facts(version=None), "aurora-postgresql 16.6 is not offered"),
+    Case(
+        "a version that it cannot become",
+        facts(version=Version(number="15.4", family="aurora-postgresql15")),
+        "cannot be restored as 15.4, but as: 16.8, 17.4",
+        given(engine_version="15.4"),
+    ),
+    Case("nowhere to lie", facts(), "name a DB subnet group", given(subnet_group=None)),
+    Case("no subnet group", facts(subnet_group=None), "There is no DB subnet group db"),
+    Case(
+        "a broken subnet group",
+        facts(subnet_group=SubnetGroup(name="db", vpc="vpc-1", status="Invalid")),
+        "The DB subnet group db is Invalid",
+    ),
+    Case("no security group", facts(security_groups={}), "There is no security group sg-0123456789abcdef0"),
+    Case(
+        "two VPCs",
+        facts(security_groups={"sg-0123456789abcdef0": "vpc-2"}),
+        "lies in vpc-2, and the DB subnet group db in vpc-1",
+    ),
+    Case(
+        "no parameter group",
+        facts(cluster_parameters=None),
+        "There is no parameter group tuned",
+        given(cluster_parameters="tuned"),
+    ),
+    Case(
+        "parameters of another family",
+        facts(instance_parameters="aurora-postgresql15"),
+        "is of the family aurora-postgresql15, and aurora-postgresql 16.6 needs aurora-postgresql16",
+        given(instance_parameters="tuned"),
+    ),
+    Case("a class that is not offered", facts(orderable=False), "The instance class db.r6g.large is not offered"),
+    Case("serverless without bounds", facts(), "give capacity", given(instance_class="db.serverless")),
+    Case(
+        "a class without Data API",
+        facts(),
+        "db.t4g.medium has no RDS Data API",
+        given(instance_class="db.t4g.medium", admin_secret=ADMIN),
+    ),
+    Case("too many clusters", facts(quotas={"DBClusters": Quota(used=40, most=40)}), "The quota DBClusters"),
+    Case(
+        "too many instances",
+        facts(quotas={"DBInstances": Quota(used=38, most=40)}),
+        "is 40, 38 are used, and 3 more are needed",
+        given(instances=3),
+    ),
+    Case(
+        "too many snapshots",
+        facts(key=Key(arn=OTHER_KEY, state="Enabled"), quotas={"ManualClusterSnapshots": Quota(used=100, most=100)}),
+        "The quota ManualClusterSnapshots",
+        given(kms_key=OTHER_KEY),
+    ),
+    Case("users without a secret to connect with", facts(), "no admin_secret says who", given(users=USERS)),
+    Case("checks without it", facts(), "no admin_secret says who", given(checks={"schemas": ["sales"]})),
+    Case(
+        "a user without anything",
+        facts(),
+        "The user 'idle' gets neither a secret nor a role nor a grant",
+        given(admin_secret=ADMIN, users=[{"name": "idle"}]),
+    ),
+    Case(
+        "users on MySQL",
+        facts(snapshot=snapshot(engine="aurora-mysql")),
+        "The snapshot is of aurora-mysql, and users are set up and checks made in PostgreSQL only",
+        given(admin_secret=ADMIN, users=USERS),
+    ),
+    Case("no secret", facts(secrets={}), f"There is no secret {ADMIN}", given(admin_secret=ADMIN)),
+    Case(
+        "a secret that is going",
+        facts(secrets={ADMIN: Secret(arn=ADMIN, current="v", deleted=True)}),
+        "is scheduled for deletion",
+        given(admin_secret=ADMIN),
+    ),
+    Case(
+        "an empty secret",
+        facts(secrets={ADMIN: Secret(arn=ADMIN, current=None)}),
+        "has no current version",
+        given(admin_secret=ADMIN),
+    ),
+    Case(
+        "a secret elsewhere",
+        facts(),
+        f"lies in {THERE}, and the cluster in {HERE}; replicate the secret",
+        given(admin_secret=ADMIN.replace(HERE, THERE)),
+    ),
+    Case(
+        "a restore that failed earlier",
+        facts(standing=made(status="incompatible-restore"), ours=made(status="incompatible-restore")),
+        "it is incompatible-restore; delete it, then start again",
+        verdict=Verdict.HAND_OFF,
+    ),
+    Case(
+        "an instance that failed earlier",
+        facts(standing=made(), ours=made(), instances=(instance(status="failed"),)),
+        "orders-1 in orders is failed; delete it",
+        verdict=Verdict.HAND_OFF,
+    ),
+    Case(
+        "stopped half-way",
+        facts(standing=made(status="stopped"), ours=made(status="stopped")),
+        "is stopped; start it",
+        verdict=Verdict.HAND_OFF,
+    ),
+    Case(
+        "gone since",
+        finished(standing=None, ours=None),
+        "does not exist",
+        verdict=Verdict.REMEDIABLE,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_situation_is_decided_with_its_reason(case: Case) -> None:
+    decision = decide(case.given, case.facts, NOW)
+    assert decision.verdict is case.verdict, decision.reason
+    assert case.says in decision.reason
+    assert bool(decision.command) == (case.verdict is Verdict.HAND_OFF)
+    assert bool(decision.changes) == (case.verdict is Verdict.REMEDIABLE)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict", "says"),
+    [
+        ("available", Verdict.HEALTHY, "orders has been restored from this snapshot"),
+        ("backing-up", Verdict.HEALTHY, "has been restored"),
+        ("modifying", Verdict.HEALTHY, "has been restored"),
+        ("stopped", Verdict.HAND_OFF, "is stopped; start it"),
+        ("inaccessible-encryption-credentials", Verdict.HAND_OFF, "look at its events"),
+        ("starting", Verdict.REFUSED, "is starting; look again"),
+    ],
+)
+def test_a_finished_cluster_is_judged_by_its_state(status: str, verdict: Verdict, says: str) -> None:
+    world = finished()
+    assert world.ours is not None
+    now = world.ours.model_copy(update={"status": status})
+    decision = decide(given(), world.model_copy(update={"ours": now, "standing": now}), NOW)
+    assert decision.verdict is verdict
+    assert says in decision.reason
+
+
+def test_a_finished_cluster_is_healthy_even_when_its_snapshot_is_gone() -> None:
+    asked = given(snapshot={"arn": ARN})
+    assert decide(asked, finished(asked, snapshot=None), NOW).verdict is Verdict.HEALTHY
+
+
+def test_an_instance_that_is_starting_is_waited_for() -> None:
+    decision = decide(given(), finished(instances=(instance(status="creating"),)), NOW)
+    assert decision.verdict is Verdict.REFUSED
+    assert "orders-1 is creating" in decision.reason
+
+
+# -- what is planned ---------------------------------------------------------------------------------------------------
+
+
+def test_in_the_same_region_it_is_restored_under_its_own_name_and_key() -> None:
+    decision = decide(given(), facts(), NOW)
+    assert phases(decision) == [calls.RESTORE, calls.INSTANCES, calls.HAND_OVER]
+    restore = change_of(decision, calls.RESTORE)
+    assert restore.parameters == {
+        "DBClusterIdentifier": "orders",
+        "SnapshotIdentifier": ARN,
+        "Engine": "aurora-postgresql",
+        "EngineVersion": "16.6",
+        "Port": 5432,
+        "DBSubnetGroupName": "db",
+        "DeletionProtection": False,
+        "VpcSecurityGroupIds": ["sg-0123456789abcdef0"],
+        "Tags": [
+            {"Key": TARGET, "Value": "orders"},
+            {"Key": RESTORES, "Value": MARK},
+            {"Key": PART, "Value": "cluster"},
+        ],
+    }
+    assert decision.reason == f"orders does not exist; {ID}, 3 h 30 min old, is restored."
+
+
+def test_another_key_needs_a_copy_first() -> None:
+    decision = decide(given(kms_key=OTHER_KEY), facts(key=Key(arn=OTHER_KEY, state="Enabled")), NOW)
+    assert phases(decision) == [calls.COPY, calls.RESTORE, calls.INSTANCES, calls.HAND_OVER, calls.ARCHIVE]
+    copy = change_of(decision, calls.COPY).parameters
+    assert (copy["KmsKeyId"], copy["SourceDBClusterSnapshotIdentifier"]) == (OTHER_KEY, ARN)
+    assert "SourceRegion" not in copy
+    assert change_of(decision, calls.RESTORE).parameters["SnapshotIdentifier"] == f"orders-copy-{STAMP}"
+
+
+def test_across_regions_it_is_copied_and_encrypted_again() -> None:
+    decision = decide(given(source_region=THERE, kms_key=KEY), facts(**ABROAD), NOW)
+    copy = change_of(decision, calls.COPY).parameters
+    assert (copy["SourceRegion"], copy["KmsKeyId"]) == (THERE, KEY)
+
+
+def test_a_snapshot_that_is_not_encrypted_is_copied_as_it_is_and_encrypted_when_restored() -> None:
+    plain = ABROAD["snapshot"].model_copy(update={"encrypted": False, "key": None})
+    decision = decide(given(source_region=THERE, kms_key=KEY), facts(snapshot=plain, source_key=None), NOW)
+    assert "KmsKeyId" not in change_of(decision, calls.COPY).parameters
+    assert change_of(decision, calls.RESTORE).parameters["KmsKeyId"] == KEY
+
+
+def test_a_snapshot_of_another_account_is_shared_and_copied() -> None:
+    asked = given(source_account="sales", kms_key=KEY)
+    decision = decide(asked, facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="Enabled")), NOW)
+    assert phases(decision)[:3] == [calls.SHARE, calls.COPY, calls.RESTORE]
+    share = change_of(decision, calls.SHARE)
+    assert (share.account, share.region) == ("sales", HERE)
+    assert share.parameters == {
+        "DBClusterSnapshotIdentifier": ID,
+        "AttributeName": "restore",
+        "ValuesToAdd": [US],
+    }
+    assert isinstance(share.undo, Undo)
+    assert share.undo.parameters["ValuesToRemove"] == [US]
+
+
+def test_what_is_shared_already_is_not_shared_again() -> None:
+    asked = given(source_account="sales", kms_key=KEY)
+    world = facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="Enabled"), shared_with_us=True)
+    assert phases(decide(asked, world, NOW))[:2] == [calls.COPY, calls.RESTORE]
+
+
+def test_a_snapshot_that_cannot_be_shared_is_copied_where_it_lies_first() -> None:
+    asked = given(source_account="sales", source_kms_key=THEIR_KEY, kms_key=KEY)
+    default = Key(arn=THEIR_KEY.replace("3333", "4444"), state="Enabled", managed_by_aws=True)
+    world = facts(**FOREIGN, source_key=default, sharing_key=Key(arn=THEIR_KEY, state="Enabled"))
+    decision = decide(asked, world, NOW)
+    assert phases(decision)[:4] == [calls.COPY_AT_SOURCE, calls.SHARE, calls.COPY, calls.RESTORE]
+    shared = f"orders-shared-{STAMP}"
+    at_source = change_of(decision, calls.COPY_AT_SOURCE)
+    assert (at_source.account, at_source.parameters["KmsKeyId"]) == ("sales", THEIR_KEY)
+    assert change_of(decision, calls.SHARE).parameters["DBClusterSnapshotIdentifier"] == shared
+    source = change_of(decision, calls.COPY).parameters["SourceDBClusterSnapshotIdentifier"]
+    assert source == f"arn:aws:rds:{HERE}:{THEM}:cluster-snapshot:{shared}"
+
+
+def test_an_automated_snapshot_is_copied_before_it_is_shared() -> None:
+    automated = FOREIGN["snapshot"].model_copy(update={"kind": "automated", "encrypted": False, "key": None})
+    decision = decide(given(source_account="sales"), facts(snapshot=automated, source_key=None), NOW)
+    assert phases(decision)[:2] == [calls.COPY_AT_SOURCE, calls.SHARE]
+    assert "KmsKeyId" not in change_of(decision, calls.COPY_AT_SOURCE).parameters
+
+
+def test_an_unencrypted_snapshot_that_is_shared_needs_no_copy() -> None:
+    plain = FOREIGN["snapshot"].model_copy(update={"encrypted": False, "key": None, "kind": "shared"})
+    decision = decide(given(), facts(snapshot=plain, source_key=None, key=None), NOW)
+    assert change_of(decision, calls.RESTORE).parameters["SnapshotIdentifier"] == plain.arn
+    assert calls.COPY not in phases(decision)
+
+
+def test_a_swap_proves_the_new_cluster_before_it_touches_the_old_one() -> None:
+    asked = given(replace="swap", subnet_group=None, security_groups=[], admin_secret=ADMIN, users=USERS)
+    old = cluster(protected=True)
+    decision = decide(asked, facts(standing=old, instances=(instance(),)), NOW)
+    assert phases(decision) == [
+        calls.RESTORE,
+        calls.DATA_API,
+        calls.INSTANCES,
+        calls.USERS,
+        calls.CHECK,
+        calls.KEEP,
+        calls.STEP_ASIDE,
+        calls.NAME,
+        calls.HAND_OVER,
+    ]
+    assert not any(change.operation.startswith("rds:Delete") for change in decision.changes)
+    renamed = change_of(decision, calls.STEP_ASIDE, 1)
+    assert renamed.parameters["NewDBClusterIdentifier"] == f"orders-replaced-{STAMP}"
+    assert "the cluster there is kept as orders-replaced-" in decision.reason
+    assert any("protected against deletion" in finding.evidence for finding in decision.findings)
+
+
+def test_a_swap_takes_over_what_the_old_cluster_has() -> None:
+    asked = given(replace="swap", subnet_group=None, security_groups=[])
+    decision = decide(asked, facts(standing=cluster(), instances=(instance(),)), NOW)
+    restore = change_of(decision, calls.RESTORE).parameters
+    assert restore["DBSubnetGroupName"] == "old-subnets"
+    assert restore["VpcSecurityGroupIds"] == ["sg-00000000000000001"]
+    assert restore["DBClusterParameterGroupName"] == "old-parameters"
+    assert restore["Port"] == 5433
+    assert change_of(decision, calls.INSTANCES).parameters["DBInstanceClass"] == "db.r6g.2xlarge"
+
+
+def test_a_swap_with_nothing_there_is_a_plain_restore() -> None:
+    decision = decide(given(replace="swap"), facts(), NOW)
+    assert phases(decision) == [calls.RESTORE, calls.INSTANCES, calls.HAND_OVER]
+    assert change_of(decision, calls.RESTORE).parameters["DBClusterIdentifier"] == "orders"
+
+
+def test_instances_do_not_take_the_names_of_others() -> None:
+    decision = decide(given(instances=3), facts(taken=("orders-2",)), NOW)
+    names = [change.parameters["DBInstanceIdentifier"] for change in decision.changes if "Instance" in change.operation]
+    assert names == ["orders-1", "orders-3", "orders-4"]
+
+
+def test_users_get_their_password_from_the_version_of_the_secret_that_was_current() -> None:
+    asked = given(admin_secret=ADMIN, users=USERS)
+    decision = decide(asked, facts(), NOW)
+    user = change_of(decision, calls.USERS)
+    reference = {"secret": READER, "version_id": "version-of-reader", "key": "password"}
+    assert user.parameters["password"] == {"$secret": reference}
+    assert user.undo == Contained(goes_with=1)
+    literal = resolved(asked, decision).users[0]
+    assert literal.version == "version-of-reader"
+
+
+def test_a_version_that_the_plan_has_pinned_stays_when_the_secret_is_rotated() -> None:
+    asked = given(admin_secret=ADMIN, users=USERS)
+    literal = resolved(asked, decide(asked, facts(), NOW))
+    rotated = {arn: Secret(arn=arn, current="a-new-one") for arn in (ADMIN, READER)}
+    assert decide(literal, finished(literal, secrets=rotated), NOW).verdict is Verdict.HEALTHY
+
+
+def test_serverless_capacity_is_given_to_the_cluster() -> None:
+    asked = given(instance_class="db.serverless", capacity={"min": 0.5, "max": 8})
+    restore = change_of(decide(asked, facts(), NOW), calls.RESTORE).parameters
+    assert restore["ServerlessV2ScalingConfiguration"] == {"MinCapacity": 0.5, "MaxCapacity": 8.0}
+
+
+def test_without_protection_nothing_is_protected() -> None:
+    decision = decide(given(deletion_protection=False), facts(), NOW)
+    assert "rds:ModifyDBCluster" not in operations(decision)
+
+
+# -- the way back ------------------------------------------------------------------------------------------------------
+
+
+def test_what_clients_may_have_written_to_is_kept_before_it_is_deleted() -> None:
+    writer = change_of(decide(given(), facts(), NOW), calls.INSTANCES)
+    assert isinstance(writer.undo, Undo)
+    assert [call.operation for call in writer.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:DeleteDBInstance"]
+    assert writer.undo.first is not None
+    assert writer.undo.first.only_if is not None
+
+
+def test_a_swap_goes_back_by_name_and_keeps_what_was_written_under_the_name() -> None:
+    decision = decide(given(replace="swap"), facts(standing=cluster()), NOW)
+    named = change_of(decision, calls.NAME)
+    assert isinstance(named.undo, Undo)
+    assert [call.operation for call in named.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:ModifyDBCluster"]
+    assert named.undo.parameters["NewDBClusterIdentifier"] == f"orders-{STAMP}"
+    writer = change_of(decision, calls.INSTANCES)
+    assert isinstance(writer.undo, Undo)
+    assert writer.undo.first is None
+
+
+def test_everything_has_a_way_back_unless_it_is_past_its_retention() -> None:
+    asked = given(replace="swap", admin_secret=ADMIN, users=USERS, kms_key=OTHER_KEY, retention={"snapshots_days": 7})
+    decision = decide(asked, facts(standing=cluster(), key=Key(arn=OTHER_KEY, state="Enabled")), NOW)
+    assert all(change.reversible for change in decision.changes)
+    assert decision.changes
+
+
+# -- going on after an abort -------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_that_carries_our_tag_is_adopted_instead_of_made_again() -> None:
+    there = made(status="creating", members=())
+    decision = decide(given(), facts(standing=there, ours=there), NOW)
+    assert operations(decision)[:2] == ["rds:RestoreDBClusterFromSnapshot (adopted)", "rds:CreateDBInstance"]
+    assert "An earlier run has made orders" in decision.reason
+    assert "(creating, no instances)" in decision.reason
+    assert "what is left is: Create its instances, Hand the cluster over" in decision.reason
+
+
+def test_instances_that_carry_our_tag_are_adopted_too() -> None:
+    there = made(members=("orders-1",))
+    tagged = instance(status="creating", tags={RESTORES: MARK})
+    decision = decide(given(instances=2), facts(standing=there, ours=there, instances=(tagged,)), NOW)
+    created = [change for change in decision.changes if change.operation == "rds:CreateDBInstance"]
+    assert [(change.parameters["DBInstanceIdentifier"], change.adopts) for change in created] == [
+        ("orders-1", True),
+        ("orders-2", False),
+    ]
+
+
+def test_a_temporary_cluster_of_an_aborted_swap_is_adopted_under_its_name() -> None:
+    there = made("orders-20261120-010000", members=())
+    decision = decide(given(replace="swap"), facts(standing=cluster(), ours=there), NOW)
+    assert change_of(decision, calls.RESTORE).adopts
+    assert change_of(decision, calls.NAME).parameters["DBClusterIdentifier"] == "orders-20261120-010000"
+
+
+def test_an_old_cluster_that_an_aborted_swap_has_renamed_is_adopted_so_that_an_undo_brings_it_back() -> None:
+    there = made("orders-20261120-010000", members=("orders-1",))
+    aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
+    world = facts(ours=there, aside=aside, instances=(instance(of=there.name, tags={RESTORES: MARK}),))
+    decision = decide(given(replace="swap"), world, NOW)
+    assert [(change.phase, change.adopts) for change in decision.changes] == [
+        (calls.RESTORE, True),
+        (calls.INSTANCES, True),
+        (calls.STEP_ASIDE, True),
+        (calls.STEP_ASIDE, True),
+        (calls.NAME, False),
+        (calls.HAND_OVER, False),
+        (calls.HAND_OVER, False),
+    ]
+    back = change_of(decision, calls.STEP_ASIDE, 1).undo
+    assert isinstance(back, Undo)
+    assert back.parameters["DBClusterIdentifier"] == "orders-replaced-20261120-010000"
+
+
+def test_what_is_derived_from_the_old_cluster_is_still_known_when_that_has_stepped_aside() -> None:
+    there = made("orders-20261120-010000", members=())
+    aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
+    asked = given(replace="swap", subnet_group=None, security_groups=[])
+    decision = decide(asked, facts(ours=there, aside=aside), NOW)
+    assert resolved(asked, decision).subnet_group == "old-subnets"
+
+
+def test_a_swap_that_was_aborted_after_the_naming_is_gone_on_with_and_can_still_be_undone() -> None:
+    there = made(members=("orders-x-1",))
+    aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
+    world = facts(standing=there, ours=there, aside=aside, instances=(instance("orders-x-1", tags={RESTORES: MARK}),))
+    decision = decide(given(replace="swap"), world, NOW)
+    adopted = [change.phase for change in decision.changes if change.adopts]
+    assert adopted == [calls.RESTORE, calls.INSTANCES, calls.STEP_ASIDE, calls.STEP_ASIDE, calls.NAME]
+    restore = change_of(decision, calls.RESTORE)
+    assert isinstance(restore.undo, Undo)
+    assert restore.undo.parameters["DBClusterIdentifier"] == f"orders-{STAMP}"
+
+
+def test_a_copy_that_carries_our_tag_is_adopted_and_an_archived_one_is_simply_used() -> None:
+    asked = given(kms_key=OTHER_KEY)
+    known = {"key": Key(arn=OTHER_KEY, state="Enabled")}
+    copying = kept(COPY, "orders-copy-1", key=OTHER_KEY, status="copying")
+    decision = decide(asked, facts(**known, made=(copying,)), NOW)
+    assert operations(decision)[0] == "rds:CopyDBClusterSnapshot (adopted)"
+    assert change_of(decision, calls.RESTORE).parameters["SnapshotIdentifier"] == "orders-copy-1"
+    archived = kept(COPY, "orders-copy-1", key=OTHER_KEY, tags={ARCHIVED: "then"})
+    decision = decide(asked, facts(**known, made=(archived,)), NOW)
+    assert phases(decision) == [calls.RESTORE, calls.INSTANCES, calls.HAND_OVER]
+    assert change_of(decision, calls.RESTORE).parameters["SnapshotIdentifier"] == "orders-copy-1"
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        kept(COPY, "orders-copy-1", key=KEY),
+        kept(COPY, "orders-copy-1", key=OTHER_KEY, status="failed"),
+        kept(BEFORE, "orders-before-1", key=OTHER_KEY),
+        kept(COPY, "orders-copy-1", key=OTHER_KEY, tags={RESTORES: "another"}),
+    ],
+    ids=["another key", "failed", "no copy", "another snapshot"],
+)
+def test_a_copy_that_does_not_fit_is_not_used(useless: Snapshot) -> None:
+    decision = decide(given(kms_key=OTHER_KEY), facts(key=Key(arn=OTHER_KEY, state="Enabled"), made=(useless,)), NOW)
+    assert operations(decision)[0] == "rds:CopyDBClusterSnapshot"
+
+
+def test_a_copy_in_the_source_account_is_adopted_and_shared() -> None:
+    asked = given(source_account="sales", source_kms_key=THEIR_KEY, kms_key=KEY)
+    default = Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True)
+    there = kept(SHARED_COPY, "orders-shared-1", account=THEM)
+    world = facts(
+        **FOREIGN, source_key=default, sharing_key=Key(arn=OTHER_KEY, state="Enabled"), made_at_source=(there,)
+    )
+    decision = decide(asked, world, NOW)
+    assert change_of(decision, calls.COPY_AT_SOURCE).adopts
+    assert change_of(decision, calls.SHARE).parameters["DBClusterSnapshotIdentifier"] == "orders-shared-1"
+
+
+# -- converging --------------------------------------------------------------------------------------------------------
+
+
+def test_the_literal_input_decides_as_the_given_one_did() -> None:
+    asked = given(replace="swap", admin_secret=ADMIN, users=USERS, kms_key="alias/orders", subnet_group=None)
+    world = facts(standing=cluster(), key=Key(arn=OTHER_KEY, state="Enabled"), instances=(instance(),))
+    decision = decide(asked, world, NOW)
+    literal = resolved(asked, decision)
+    assert literal.kms_key == OTHER_KEY
+    assert literal.snapshot.arn == ARN
+    again = decide(literal, world, NOW.replace(hour=9))
+    assert again.changes == decision.changes
+
+
+def test_after_the_run_both_the_literal_and_the_given_input_are_healthy() -> None:
+    asked = given(admin_secret=ADMIN, users=USERS, checks={"schemas": ["sales"]})
+    literal = resolved(asked, decide(asked, facts(), NOW))
+    world = finished(asked)
+    assert decide(literal, world, NOW).verdict is Verdict.HEALTHY
+    assert decide(asked, world, NOW).verdict is Verdict.HEALTHY
+
+
+def test_more_instances_are_added_to_a_finished_cluster_and_nothing_of_it_is_ever_deleted() -> None:
+    decision = decide(given(instances=2), finished(), NOW)
+    (change,) = decision.changes
+    assert change.parameters["DBInstanceIdentifier"] == "orders-2"
+    assert change.parameters["DBInstanceClass"] == "db.r6g.2xlarge"
+    assert isinstance(change.undo, Undo)
+    assert change.undo.first is None
+
+
+def test_other_users_are_set_up_on_a_finished_cluster_which_cannot_be_undone() -> None:
+    asked = given(admin_secret=ADMIN, users=USERS)
+    decision = decide(asked, finished(), NOW)
+    assert phases(decision) == [calls.USERS, calls.CHECK, calls.HAND_OVER]
+    assert isinstance(change_of(decision, calls.USERS).undo, Irreversible)
+    back = change_of(decision, calls.HAND_OVER).undo
+    assert isinstance(back, Undo)
+    assert back.operation == "rds:AddTagsToResource"
+
+
+def test_a_finished_cluster_gets_back_its_data_api_and_protection() -> None:
+    asked = given(admin_secret=ADMIN)
+    world = finished(asked)
+    assert world.ours is not None
+    bare = world.ours.model_copy(update={"data_api": False, "protected": False})
+    decision = decide(asked, world.model_copy(update={"ours": bare, "standing": bare}), NOW)
+    assert operations(decision) == ["rds:EnableHttpEndpoint", "rds:ModifyDBCluster"]
+
+
+def test_a_copy_that_an_aborted_run_has_not_archived_is_archived_by_the_next() -> None:
+    decision = decide(given(), finished(made=(kept(COPY, "orders-copy-1"),)), NOW)
+    (change,) = decision.changes
+    assert change.phase == calls.ARCHIVE
+    assert change.parameters["ResourceName"] == f"arn:aws:rds:{HERE}:{US}:cluster-snapshot:orders-copy-1"
+
+
+# -- retention ---------------------------------------------------------------------------------------------------------
+
+OLD = cluster(
+    "orders-replaced-20261001-000000",
+    members=("orders-old-1", "orders-old-2"),
+    protected=True,
+    tags={TARGET: "orders", REPLACED_BY: "orders from then", DELETE_AFTER: "2026-11-01"},
+)
+KEPT = kept(BEFORE, "orders-before-1", tags={RESTORES: "orders from then", DELETE_AFTER: "2026-11-10"})
+STALE = kept(COPY, "orders-copy-0", tags={RESTORES: "orders from then", DELETE_AFTER: "2026-11-21"})
+
+
+def past(*snapshots: Snapshot) -> Facts:
+    doomed = tuple(expired([OLD], snapshots, MARK, NOW))
+    return facts(replaced=(OLD,), made=snapshots, expired=doomed)
+
+
+def test_what_is_past_its_retention_is_deleted_last_and_cannot_be_undone() -> None:
+    decision = decide(given(retention={"clusters_days": 7}), past(KEPT, STALE), NOW)
+    assert phases(decision)[-1] == calls.DELETE
+    doomed = [change for change in decision.changes if change.phase == calls.DELETE]
+    assert [change.operation for change in doomed] == [
+        "rds:ModifyDBCluster",
+        "rds:DeleteDBInstance",
+        "rds:DeleteDBInstance",
+        "rds:DeleteDBCluster",
+        "rds:DeleteDBClusterSnapshot",
+    ]
+    assert doomed[-1].parameters["DBClusterSnapshotIdentifier"] == "orders-copy-0"
+    assert all(isinstance(change.undo, Irreversible) for change in doomed[1:])
+
+
+def test_a_replaced_cluster_that_no_snapshot_has_kept_stays() -> None:
+    decision = decide(given(retention={"clusters_days": 7}), past(STALE), NOW)
+    doomed = [change.operation for change in decision.changes if change.phase == calls.DELETE]
+    assert doomed == ["rds:DeleteDBClusterSnapshot"]
+    assert any(finding.meaning == "no snapshot has what it held, so it stays" for finding in decision.findings)
+
+
+def test_nothing_is_deleted_before_its_day() -> None:
+    young = OLD.model_copy(update={"tags": {**OLD.tags, DELETE_AFTER: "2026-11-22"}})
+    later, never = kept(COPY, "c", tags={DELETE_AFTER: "2027-01-01"}), kept(COPY, "d")
+    assert list(expired([young], [later, never], "", NOW)) == []
+
+
+def test_a_copy_that_is_wanted_again_is_not_deleted_under_the_run() -> None:
+    wanted = kept(COPY, "orders-copy-1", tags={DELETE_AFTER: "2026-11-01"})
+    assert list(expired([], [wanted], MARK, NOW)) == []
+    assert len(list(expired([], [wanted], "orders from another", NOW))) == 1
+
+
+def test_what_a_replaced_cluster_held_is_deleted_later_than_the_cluster() -> None:
+    assert [each.name for each in past(KEPT, STALE).expired] == [OLD.name, STALE.id]
+    assert [each.name for each in expired([], [KEPT, STALE], MARK, NOW)] == [KEPT.id, STALE.id]
+
+
+def test_what_is_left_behind_says_until_when() -> None:
+    asked = given(replace="swap", kms_key=OTHER_KEY, retention={"snapshots_days": 30, "clusters_days": 7})
+    decision = decide(asked, facts(standing=cluster(), key=Key(arn=OTHER_KEY, state="Enabled")), NOW)
+
+    def day(phase: str, number: int = 0) -> str | None:
+        tags: Any = change_of(decision, phase, number).parameters["Tags"]
+        return {tag["Key"]: tag["Value"] for tag in tags}.get(DELETE_AFTER)
+
+    assert day(calls.ARCHIVE) == "2026-12-21"
+    assert day(calls.KEEP) == "2026-12-21"
+    assert day(calls.STEP_ASIDE) == "2026-11-28"
+
+
+# -- waiting -----------------------------------------------------------------------------------------------------------
+
+LITERAL = resolved(given(), decide(given(), facts(), NOW))
+
+
+@pytest.mark.parametrize(
+    ("settles", "seen", "state"),
+    [
+        (progress.snapshot_is_copied, Facts(made=(kept(COPY, "c", status="copying", percent=40),)), "pending"),
+        (progress.snapshot_is_copied, Facts(made=(kept(COPY, "c"),)), "settled"),
+        (progress.snapshot_is_copied, Facts(made=(kept(COPY, "c", status="failed"),)), "failed"),
+        (progress.snapshot_is_copied, Facts(), "failed"),
+        (progress.snapshot_is_copied_at_source, Facts(made_at_source=(kept(COPY, "c"),)), "settled"),
+        (progress.snapshot_is_shared, Facts(shared_with_us=True), "settled"),
+        (progress.snapshot_is_shared, Facts(), "failed"),
+        (progress.cluster_is_restored, Facts(ours=made(status="creating")), "pending"),
+        (progress.cluster_is_restored, Facts(ours=made()), "settled"),
+        (progress.cluster_is_restored, Facts(ours=made(status="incompatible-restore")), "failed"),
+        (
+            progress.cluster_is_restored,
+            Facts(ours=made(status="inaccessible-encryption-credentials-recoverable")),
+            "failed",
+        ),
+        (progress.cluster_is_restored, Facts(), "failed"),
+        (progress.data_api_is_on, Facts(ours=made()), "pending"),
+        (progress.data_api_is_on, Facts(ours=made(data_api=True)), "settled"),
+        (progress.data_api_is_on, Facts(), "failed"),
+        (progress.instances_are_available, Facts(ours=made(), instances=(instance(),)), "settled"),
+        (progress.instances_are_available, Facts(ours=made(), instances=(instance(status="creating"),)), "pending"),
+        (progress.instances_are_available, Facts(ours=made(), instances=(instance(status="failed"),)), "failed"),
+        (progress.instances_are_available, Facts(), "failed"),
+        (progress.users_are_there, Facts(ours=made()), "settled"),
+        (progress.database_is_checked, Facts(), "failed"),
+        (progress.old_cluster_is_kept, Facts(made=(kept(BEFORE, "b", status="creating", percent=3),)), "pending"),
+        (progress.old_cluster_is_aside, Facts(aside=cluster("x")), "settled"),
+        (progress.old_cluster_is_aside, Facts(aside=cluster("x", status="renaming")), "pending"),
+        (progress.old_cluster_is_aside, Facts(aside=cluster("x", status="failed")), "failed"),
+        (progress.old_cluster_is_aside, Facts(standing=cluster(status="renaming", becomes="x")), "pending"),
+        (progress.old_cluster_is_aside, Facts(standing=cluster()), "failed"),
+        (progress.cluster_has_its_name, Facts(ours=made()), "settled"),
+        (progress.cluster_has_its_name, Facts(ours=made("temp", status="renaming", becomes="orders")), "pending"),
+        (progress.cluster_has_its_name, Facts(ours=made("temp")), "failed"),
+        (progress.cluster_has_its_name, Facts(ours=made(status="failed")), "failed"),
+        (progress.cluster_has_its_name, Facts(), "failed"),
+        (progress.cluster_is_handed_over, Facts(ours=made(), standing=made()), "pending"),
+        (progress.cluster_is_handed_over, Facts(ours=made(protected=True), standing=made(protected=True)), "failed"),
+        (progress.cluster_is_handed_over, finished(LITERAL), "settled"),
+        (progress.cluster_is_handed_over, Facts(standing=cluster()), "failed"),
+        (progress.snapshot_is_archived, Facts(made=(kept(COPY, "c", tags={ARCHIVED: "x"}),)), "settled"),
+        (progress.snapshot_is_archived, Facts(made=(kept(COPY, "c"),)), "failed"),
+        (progress.expired_is_gone, Facts(), "settled"),
+        (progress.expired_is_gone, Facts(replaced=(OLD,), made=(STALE,)), "pending"),
+    ],
+)
+def test_each_wait_ends_when_it_should(settles: Any, seen: Facts, state: str) -> None:
+    assert settles(LITERAL, seen).state == state
+
+
+def test_a_copy_says_how_far_it_is() -> None:
+    seen = Facts(made=(kept(COPY, "c", status="copying", percent=40),))
+    assert progress.snapshot_is_copied(LITERAL, seen).percent == 40
+
+
+def test_what_a_later_phase_rests_on_does_not_move_with_the_earlier_ones() -> None:
+    before = facts(standing=cluster())
+    during = before.model_copy(update={"ours": made("orders-20261121-030000"), "made": (kept(COPY, "c"),)})
+    for phase in RUNBOOK.phases:
+        assert phase.rests_on(before) == phase.rests_on(during), phase.name
+
+
+def test_a_cluster_that_is_not_ours_any_more_stops_the_run() -> None:
+    assert progress.what_going_on_rests_on(facts()) != progress.what_going_on_rests_on(facts(lost=True))
+
+
+# -- names and input ---------------------------------------------------------------------------------------------------
+
+
+def test_a_long_name_leaves_room_for_what_is_made_from_it() -> None:
+    target = "a" * 62 + "b"
+    draft = Draft(given(target=target), facts(), NOW, None)
+    made_up = [draft.names.snapshot, draft.names.before, draft.names.final, draft.names.aside, draft.names.shared]
+    assert all(len(name) <= 63 and "--" not in name for name in made_up)
+    assert all(len(name) <= 63 for name in instance_names(target, 16, ()))
+
+
+def test_a_marker_that_no_tag_has_room_for_is_a_digest() -> None:
+    long = marker("orders", ARN + "x" * 255)
+    assert len(long) <= 256
+    assert long.startswith("orders from sha256:")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"snapshot": {}},
+        {"snapshot": {"id": ID, "latest_of": "orders"}},
+        {"snapshot": {"id": ID, "date": "2026-11-20"}},
+        {"snapshot": {"prefix": "orders", "date": "yesterday"}},
+        {"snapshot": {"arn": "arn:aws:rds:eu-central-1:123456789012:snapshot:x"}},
+        {"target": "Orders"},
+        {"target": "orders--two"},
+        {"target": "orders-"},
+        {"replace": "always"},
+        {"instances": 0},
+        {"users": [{"name": "rds_admin", "member_of": ["x"]}]},
+        {"users": [{"name": "PG_monitor", "member_of": ["x"]}]},
+        {"users": [{"name": "a", "grants": [{"schema": "s", "access": "own"}]}]},
+        {"users": [{"name": "a", "grants": [{"schema": "s", "access": "read", "why": "x"}]}]},
+        {"retention": {"snapshots_days": 0}},
+        {"checks": {"rows": [{"schema": "s", "table": "t", "at_least": -1}]}},
+    ],
+)
+def test_input_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        given(**wrong)
+
+
+def test_a_schedule_may_fill_in_a_time_whose_date_counts() -> None:
+    choice = given(snapshot={"prefix": "orders", "date": "2026-11-21T00:05:00Z", "days_before": 1}).snapshot
+    assert choice.prefix == "orders"
+
+
+def test_the_age_of_the_data_is_found() -> None:
+    found = {finding.id: finding for finding in decide(given(), facts(), NOW).findings}
+    assert "2026-11-20T23:30:00Z" in found["data-lost"].evidence
+    assert found["no-cluster"].severity is Severity.CRITICAL

@@ -1,0 +1,850 @@
+"""Every branch of the decision, as a table of facts -> decision, without AWS; and what is read, on the embedded one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jmespath
+import pytest
+from botocore.exceptions import ClientError
+from pydantic import ValidationError
+
+from runbooks.aws.session import AwsSession
+from runbooks.catalogue.sagemaker_variant_fix import targets
+from runbooks.catalogue.sagemaker_variant_fix.decide import decide
+from runbooks.catalogue.sagemaker_variant_fix.facts import (
+    Alarm,
+    Configuration,
+    ConfiguredVariant,
+    Endpoint,
+    Facts,
+    Variant,
+    gather,
+)
+from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic
+from runbooks.catalogue.sagemaker_variant_fix.models import Artifact, Package, ServedModel, read_model
+from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.progress import (
+    configuration_is_in_service,
+    every_variant_has_answered,
+    weights_are_set,
+    what_the_deployment_rests_on,
+    what_the_probe_rests_on,
+    what_the_weights_rest_on,
+)
+from runbooks.model import Change, Decision, NothingToUndo, Undo, Verdict
+from workbench import scenario
+from workbench.embedded import EmbeddedAws, sagemaker
+
+NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
+ARN = "arn:aws:sagemaker:eu-central-1:123456789012"
+KEY = "arn:aws:kms:eu-central-1:123456789012:key/one"
+SPLIT = {"A": 9.0, "B": 1.0}
+
+
+def given(**more: Any) -> Input:
+    values = {"mode": "execute", "reason": "INC-1", "requested_by": "alice", "endpoint": "Churn"}
+    return Input.model_validate(values | more)
+
+
+TO_V2 = given(endpoint_configuration="v2", rollback_alarms=["errors"])
+
+
+def variants(a: float = 9.0, b: float = 1.0, **more: Any) -> tuple[Variant, ...]:
+    return tuple(
+        Variant.model_validate(
+            {
+                "name": name,
+                "current_weight": weight,
+                "desired_weight": weight,
+                "current_instances": 2,
+                "desired_instances": 2,
+            }
+            | more
+        )
+        for name, weight in (("A", a), ("B", b))
+    )
+
+
+def endpoint(**more: Any) -> Endpoint:
+    values: dict[str, Any] = {
+        "name": "Churn",
+        "arn": f"{ARN}:endpoint/churn",
+        "status": "InService",
+        "configuration": "v1",
+        "since": "2026-11-20T09:00:00Z",
+        "variants": variants(),
+    }
+    return Endpoint.model_validate(values | more)
+
+
+def served(name: str = "churn-1", **more: Any) -> ServedModel:
+    artifact = Artifact(url=f"s3://models/{name}", state="there", key=KEY, key_state="Enabled")
+    return ServedModel.model_validate(
+        {"name": name, "exists": True, "role": "arn:aws:iam::123456789012:role/m", "artifacts": (artifact,)} | more
+    )
+
+
+def configured(name: str = "v1", weights: dict[str, float] = SPLIT, **more: Any) -> Configuration:
+    of = tuple(ConfiguredVariant(name=each, model="churn-1", weight=weight) for each, weight in weights.items())
+    return Configuration.model_validate({"name": name, "variants": of, "models": (served(),)} | more)
+
+
+def one(name: str = "v1", **more: Any) -> Configuration:
+    return configured(name, variants=(ConfiguredVariant.model_validate({"name": "A", "weight": 1.0} | more),))
+
+
+def facts(
+    of: Endpoint | None = None, current: Configuration | None = None, wanted: Configuration | None = None, **more: Any
+) -> Facts:
+    current = current or configured()
+    ends_on = wanted or current
+    return Facts.model_validate(
+        {"endpoint": of or endpoint(), "current": current, "wanted": ends_on, "ends_on": ends_on.name} | more
+    )
+
+
+OK = (Alarm(name="errors", state="OK"),)
+DRIFTED = endpoint(variants=variants(5.0, 5.0))
+
+
+def with_model(**more: Any) -> Facts:
+    return facts(DRIFTED, configured(models=(served(**more),)))
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    facts: Facts
+    verdict: Verdict
+    says: str
+    given: Input = given()  # noqa: RUF009 - frozen
+
+
+CASES = [
+    Case("no such endpoint", Facts(endpoint=None), Verdict.REFUSED, "There is no endpoint Churn"),
+    *(
+        Case(
+            f"an endpoint that is {status}",
+            facts(endpoint(status=status, pending="v2")),
+            Verdict.REFUSED,
+            f"is {status} to v2 since 2026-11-20T09:00:00Z",
+        )
+        for status in ("Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting")
+    ),
+    Case(
+        "an endpoint that has failed",
+        facts(endpoint(status="Failed", failure="no ping")),
+        Verdict.HAND_OFF,
+        "Churn is Failed (no ping), and all that can be done",
+    ),
+    Case(
+        "an update whose rollback failed too",
+        facts(endpoint(status="UpdateRollbackFailed", failure="no ping")),
+        Verdict.HAND_OFF,
+        "serves with a mix of two configurations",
+    ),
+    Case(
+        "an endpoint out of service",
+        facts(endpoint(status="OutOfService")),
+        Verdict.HAND_OFF,
+        "Churn is OutOfService (SageMaker gives no reason)",
+    ),
+    Case(
+        "its configuration was deleted",
+        Facts(endpoint=DRIFTED, ends_on="v1"),
+        Verdict.HAND_OFF,
+        "The endpoint configuration v1 was deleted while Churn uses it",
+    ),
+    Case(
+        "the wanted configuration does not exist",
+        Facts(endpoint=endpoint(), current=configured(), ends_on="v2"),
+        Verdict.REFUSED,
+        "There is no endpoint configuration v2",
+        TO_V2,
+    ),
+    Case("a serverless variant", facts(current=one(model="m", serverless=True)), Verdict.REFUSED, "A is serverless"),
+    Case(
+        "a serverless variant in the wanted configuration",
+        facts(wanted=one("v2", model="m", serverless=True), alarms=OK),
+        Verdict.REFUSED,
+        "A is serverless",
+        TO_V2,
+    ),
+    Case(
+        "inference components",
+        facts(current=one(model=None), components=("llm",)),
+        Verdict.REFUSED,
+        "hosts inference components (llm)",
+    ),
+    Case(
+        "no inference component yet",
+        facts(current=one(model=None)),
+        Verdict.REFUSED,
+        "hosts inference components: they are invoked by name",
+    ),
+    Case(
+        "a probe of an asynchronous endpoint",
+        facts(DRIFTED, configured(asynchronous=True)),
+        Verdict.REFUSED,
+        "is asynchronous: it answers into S3",
+        given(probe="1"),
+    ),
+    Case(
+        "a configuration with other variants",
+        facts(wanted=configured("v2", {"A": 1.0, "C": 1.0}), alarms=OK),
+        Verdict.REFUSED,
+        "v2 has the variants A, C and v1 has A, B",
+        TO_V2,
+    ),
+    Case(
+        "weights of a variant that there is not",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "The weights are of A, C, but the production variants of Churn are A, B",
+        given(weights={"A": 1.0, "C": 1.0}),
+    ),
+    Case(
+        "weights of some variants only",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "The weights are of A, but",
+        given(weights={"A": 1.0}),
+    ),
+    Case(
+        "no traffic for anybody",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "Every weight is 0",
+        given(weights={"A": 0.0, "B": 0.0}),
+    ),
+    Case(
+        "counts of a variant that there is not",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "has no production variant C",
+        given(instance_counts={"C": 2}),
+    ),
+    Case("a model that is gone", with_model(exists=False), Verdict.REFUSED, "the model churn-1 does not exist"),
+    Case(
+        "an artifact that is gone",
+        with_model(artifacts=(Artifact(url="s3://models/x", state="gone"),)),
+        Verdict.REFUSED,
+        "No new instance of v1 could start: the artifact s3://models/x of churn-1 is gone",
+    ),
+    Case(
+        "an artifact that this runbook may not see",
+        with_model(artifacts=(Artifact(url="s3://models/x", state="forbidden"),)),
+        Verdict.REFUSED,
+        "may not look whether the artifact s3://models/x",
+    ),
+    Case(
+        "a key that is disabled",
+        with_model(artifacts=(Artifact(url="s3://models/x", state="there", key=KEY, key_state="PendingDeletion"),)),
+        Verdict.REFUSED,
+        f"the key {KEY} of the artifact s3://models/x is PendingDeletion, so churn-1 cannot be read",
+    ),
+    Case(
+        "a model package that waits for its approval",
+        with_model(packages=(Package(arn="p/1", approval="PendingManualApproval"),)),
+        Verdict.REFUSED,
+        "the model package p/1 of churn-1 is PendingManualApproval, not Approved",
+    ),
+    Case(
+        "a model package that is gone",
+        with_model(packages=(Package(arn="p/1", approval=None),)),
+        Verdict.REFUSED,
+        "the model package p/1 of churn-1 does not exist",
+    ),
+    Case(
+        "a model of the wanted configuration cannot start",
+        facts(wanted=configured("v2", models=(served("churn-2", exists=False),)), alarms=OK),
+        Verdict.REFUSED,
+        "No new instance of v2 could start: the model churn-2 does not exist",
+        TO_V2,
+    ),
+    Case(
+        "a deployment without an alarm",
+        facts(wanted=configured("v2")),
+        Verdict.REFUSED,
+        "at least one alarm that rolls it back",
+        given(endpoint_configuration="v2"),
+    ),
+    Case(
+        "an alarm that does not exist",
+        facts(wanted=configured("v2"), alarms=(*OK, Alarm(name="other", state=None))),
+        Verdict.REFUSED,
+        "There is no alarm other",
+        TO_V2,
+    ),
+    Case(
+        "an alarm that rings already",
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="ALARM"),)),
+        Verdict.REFUSED,
+        "The alarm errors is in the state ALARM already",
+        TO_V2,
+    ),
+    Case(
+        "told what is asked, and not there yet",
+        facts(endpoint(variants=variants(current_instances=1))),
+        Verdict.HAND_OFF,
+        "Churn is told what is asked, but A has 1 of 2 instances",
+    ),
+    Case(
+        "told the weights, and they are not there",
+        facts(endpoint(variants=variants(current_weight=5.0))),
+        Verdict.HAND_OFF,
+        "and the weight 5",
+    ),
+    Case(
+        "healthy already",
+        facts(),
+        Verdict.HEALTHY,
+        "Churn is in service on v1 and splits its traffic as asked: A=9 (90 %), B=1 (10 %)",
+    ),
+    Case(
+        "healthy but for the service's precision",
+        facts(endpoint(variants=variants(0.699999988079071, 0.30000001192092896))),
+        Verdict.HEALTHY,
+        "as asked",
+        given(weights={"A": 0.7, "B": 0.3}),
+    ),
+    Case(
+        "healthy on the wanted configuration",
+        facts(endpoint(configuration="v2"), configured("v2"), configured("v2")),
+        Verdict.HEALTHY,
+        "in service on v2",
+        TO_V2,
+    ),
+    Case(
+        "the weights have drifted from the configuration",
+        facts(DRIFTED),
+        Verdict.REMEDIABLE,
+        "Churn splits its traffic A=5 (50 %), B=5 (50 %) instead of A=9 (90 %), B=1 (10 %).",
+    ),
+    Case(
+        "the weights are not those that are asked for",
+        facts(),
+        Verdict.REMEDIABLE,
+        "splits its traffic A=9 (90 %), B=1 (10 %) instead of A=1 (100 %), B=0 (0 %)",
+        given(weights={"B": 0.0, "A": 1.0}),
+    ),
+    Case(
+        "another number of instances is asked for",
+        facts(resizes=True),
+        Verdict.REMEDIABLE,
+        "Churn is to have 3 instances of B.",
+        given(instance_counts={"A": 2, "B": 3}),
+    ),
+    Case(
+        "another configuration is asked for",
+        facts(wanted=configured("v2"), alarms=OK),
+        Verdict.REMEDIABLE,
+        "Churn is on v1 instead of v2.",
+        TO_V2,
+    ),
+    Case(
+        "another configuration in place of one that is broken",
+        facts(
+            current=configured(models=(served(exists=False),)),
+            wanted=configured("v2", {"A": 1.0, "B": 1.0}),
+            alarms=OK,
+        ),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v2, and splits its traffic A=9 (90 %), B=1 (10 %) instead of A=1 (50 %), B=1 (50 %)",
+        TO_V2,
+    ),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_situation_is_decided_with_its_reason(case: Case) -> None:
+    decision = decide(case.given, case.facts, NOW)
+    assert decision.verdict is case.verdict
+    assert case.says in decision.reason
+    assert bool(decision.command) == (case.verdict is Verdict.HAND_OFF)
+    assert bool(decision.changes) == (case.verdict is Verdict.REMEDIABLE)
+
+
+# -- the plan ----------------------------------------------------------------------------------------------------------
+
+
+def planned(asked: Input, of: Facts) -> Decision:
+    decision = decide(asked, of, NOW)
+    assert decision.verdict is Verdict.REMEDIABLE
+    return decision
+
+
+def described(weights: dict[str, float], **more: Any) -> dict[str, Any]:
+    """What DescribeEndpoint would answer."""
+    told = [
+        {"VariantName": name, "DesiredWeight": weight, "DesiredInstanceCount": more.get(name, 2)}
+        for name, weight in weights.items()
+    ]
+    return {"EndpointConfigName": more.get("configuration", "v1"), "ProductionVariants": told}
+
+
+def shows(change: Change, world: dict[str, Any]) -> tuple[bool, bool]:
+    """Whether the world proves the change, and its inverse."""
+    assert isinstance(change.undo, Undo)
+    assert change.proof is not None
+    return tuple(  # type: ignore[return-value]
+        jmespath.search(proof.path, world) == proof.equals for proof in (change.proof, change.undo.proof)
+    )
+
+
+def test_drift_is_one_call_with_the_variants_that_differ_and_the_old_weights_as_its_undo() -> None:
+    decision = planned(given(weights={"A": 9.0, "B": 3.0}), facts())
+    (change,) = decision.changes
+    assert (change.phase, change.operation) == (SET, "sagemaker:UpdateEndpointWeightsAndCapacities")
+    assert change.parameters == {
+        "EndpointName": "Churn",
+        "DesiredWeightsAndCapacities": [{"VariantName": "B", "DesiredWeight": 3.0}],
+    }
+    assert isinstance(change.undo, Undo)
+    assert change.undo.parameters["DesiredWeightsAndCapacities"] == [{"VariantName": "B", "DesiredWeight": 1.0}]
+    assert (change.was, change.becomes) == ("weights B=1 (10 %)", "weights B=3 (25 %)")
+    assert decision.resolved == {"weights": {"A": 9.0, "B": 3.0}}
+
+
+def test_counts_are_changed_only_of_the_variants_that_they_are_asked_for() -> None:
+    asked = given(weights={"A": 9.0, "B": 3.0}, instance_counts={"A": 4})
+    (change,) = planned(asked, facts(resizes=True)).changes
+    assert change.parameters["DesiredWeightsAndCapacities"] == [
+        {"VariantName": "A", "DesiredInstanceCount": 4},
+        {"VariantName": "B", "DesiredWeight": 3.0},
+    ]
+    assert isinstance(change.undo, Undo)
+    assert change.undo.parameters["DesiredWeightsAndCapacities"] == [
+        {"VariantName": "A", "DesiredInstanceCount": 2},
+        {"VariantName": "B", "DesiredWeight": 1.0},
+    ]
+    assert shows(change, described({"A": 9.0, "B": 3.0}, A=4)) == (True, False)
+    assert shows(change, described({"A": 9.0, "B": 1.0}, A=2)) == (False, True)
+    assert shows(change, described({"A": 9.0, "B": 3.0}, A=3)) == (False, False)
+
+
+def test_weights_are_recognised_in_the_services_precision() -> None:
+    (change,) = planned(given(weights={"A": 0.7, "B": 0.3}), facts()).changes
+    assert shows(change, described({"A": 0.699999988079071, "B": 0.30000001192092896})) == (True, False)
+    assert shows(change, described({"A": 0.69, "B": 0.3})) == (False, False)
+    assert shows(change, described({"A": 9.0, "B": 1.0})) == (False, True)
+
+
+def test_a_configuration_is_deployed_blue_green_with_the_alarms_and_retains_what_the_endpoint_has() -> None:
+    decision = planned(TO_V2, facts(wanted=configured("v2"), alarms=OK))
+    (change,) = decision.changes
+    assert (change.phase, change.operation) == (DEPLOY, "sagemaker:UpdateEndpoint")
+    assert change.parameters["EndpointConfigName"] == "v2"
+    assert change.parameters["RetainAllVariantProperties"] is True
+    deployment: Any = change.parameters["DeploymentConfig"]
+    assert deployment["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "errors"}]}
+    assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    assert isinstance(change.undo, Undo)
+    assert change.undo.parameters == {
+        "EndpointName": "Churn",
+        "EndpointConfigName": "v1",
+        "RetainAllVariantProperties": True,
+    }
+    assert decision.resolved == {"weights": SPLIT, "rollback_alarms": ["errors"]}
+
+
+def test_a_deployment_under_way_is_recognised_and_one_that_was_rolled_back_too() -> None:
+    (change,) = planned(TO_V2, facts(wanted=configured("v2"), alarms=OK)).changes
+    under_way = described(SPLIT) | {"PendingDeploymentSummary": {"EndpointConfigName": "v2"}}
+    going_back = described(SPLIT, configuration="v2") | {"PendingDeploymentSummary": {"EndpointConfigName": "v1"}}
+    assert shows(change, under_way) == (True, False)
+    assert shows(change, described(SPLIT, configuration="v2")) == (True, False)
+    assert shows(change, described(SPLIT)) == (False, True)
+    assert shows(change, going_back) == (False, True)
+    assert shows(change, described(SPLIT, configuration="v3")) == (False, False)
+
+
+def test_the_alarms_of_the_last_deployment_are_taken_if_none_are_named() -> None:
+    of = facts(endpoint(alarms=("last",)), wanted=configured("v2"), alarms=(Alarm(name="last", state="OK"),))
+    decision = planned(given(endpoint_configuration="v2"), of)
+    deployment: Any = decision.changes[0].parameters["DeploymentConfig"]
+    assert deployment["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "last"}]}
+    assert decision.resolved["rollback_alarms"] == ["last"]
+
+
+def test_the_traffic_is_split_after_the_deployment_and_probed_at_the_end() -> None:
+    asked = given(endpoint_configuration="v2", rollback_alarms=["errors"], weights={"A": 1.0, "B": 1.0}, probe="[1]")
+    decision = planned(asked, facts(wanted=configured("v2"), alarms=OK))
+    assert [change.phase for change in decision.changes] == [DEPLOY, SET, PROBE, PROBE]
+    assert [change.parameters.get("TargetVariant") for change in decision.changes[2:]] == ["A", "B"]
+
+
+def test_a_probe_carries_the_payload_and_leaves_nothing_to_take_back() -> None:
+    asked = given(weights={"A": 1.0, "B": 1.0}, probe="1,2", probe_content_type="text/csv")
+    probe = planned(asked, facts()).changes[-1]
+    assert probe.operation == "sagemaker-runtime:InvokeEndpoint"
+    assert probe.parameters == {
+        "EndpointName": "Churn",
+        "TargetVariant": "B",
+        "ContentType": "text/csv",
+        "Body": "1,2",
+    }
+    assert isinstance(probe.undo, NothingToUndo)
+    assert (probe.proof, probe.repeat_harmless) == (None, True)
+
+
+def test_a_healthy_endpoint_is_not_probed() -> None:
+    assert decide(given(probe="[1]"), facts(), NOW).verdict is Verdict.HEALTHY
+
+
+def test_the_diagnosis_on_its_own_resolved_input_is_healthy_once_the_plan_is_applied() -> None:
+    asked = given(endpoint_configuration="v2", rollback_alarms=["errors"], weights={"A": 1.0, "B": 1.0}, probe="[1]")
+    decision = planned(asked, facts(wanted=configured("v2"), alarms=OK))
+    resolved = Input.model_validate(asked.model_dump() | decision.resolved)
+    after = endpoint(configuration="v2", variants=variants(1.0, 1.0))
+    assert decide(resolved, facts(after, configured("v2")), NOW).verdict is Verdict.HEALTHY
+
+
+# -- the findings ------------------------------------------------------------------------------------------------------
+
+
+def found(of: Facts, asked: Input | None = None) -> dict[str, str]:
+    return {each.id: each.evidence for each in decide(asked or given(), of, NOW).findings}
+
+
+def traffic(a: int | None, b: int | None, **errors: int) -> tuple[Traffic, ...]:
+    counts = (("A", a), ("B", b))
+    return tuple(Traffic(variant=name, invocations=count, errors=errors.get(name, 0)) for name, count in counts)
+
+
+def test_an_endpoint_that_is_as_it_should_be_has_no_finding() -> None:
+    assert found(facts(traffic=traffic(90, 10))) == {}
+
+
+def test_drift_and_what_differs_from_the_configuration_are_two_findings() -> None:
+    assert found(facts(DRIFTED)).keys() == {"weight-drift"}
+    evidence = found(facts(), given(weights={"A": 9.0, "B": 3.0}))
+    assert evidence == {
+        "weight-drift": "B has the weight 1 (10 %), and 3 (25 %) is wanted",
+        "differs-from-configuration": "B is to have the weight 3, and 1 is configured",
+    }
+
+
+def test_failed_invocations_are_counted_and_do_not_decide() -> None:
+    of = facts(traffic=traffic(90, 10, B=7))
+    assert decide(given(), of, NOW).verdict is Verdict.HEALTHY
+    assert found(of) == {"variant-errors": "7 of 10 invocations of B failed with 5XX in the last hour"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "seen"), [((500, 500), True), ((880, 120), False), ((5, 5), False), ((900, None), False)]
+)
+def test_a_split_that_callers_do_not_see_is_found_if_there_is_enough_traffic(
+    counts: tuple[int | None, int | None], seen: bool
+) -> None:
+    assert ("traffic-not-split" in found(facts(traffic=traffic(*counts)))) is seen
+
+
+@pytest.mark.parametrize(
+    ("may", "meaning", "severity"),
+    [
+        ("allowed", "nobody has invoked it", "info"),
+        ("denied", "may not publish metrics (cloudwatch:PutMetricData)", "warning"),
+        ("unknown", "does not exist any more", "warning"),
+    ],
+)
+def test_a_variant_without_metrics_is_a_finding_with_its_reason(may: str, meaning: str, severity: str) -> None:
+    of = facts(traffic=traffic(900, None), may_publish={"B": may})
+    decision = decide(given(), of, NOW)
+    assert decision.verdict is Verdict.HEALTHY
+    (finding,) = decision.findings
+    assert (finding.id, finding.severity) == ("no-metrics", severity)
+    assert finding.evidence == "B has published no metric in the last hour"
+    assert meaning in finding.meaning
+
+
+def test_what_is_wrong_with_the_configuration_that_is_left_is_found_too() -> None:
+    broken = configured(models=(served(artifacts=(Artifact(url="s3://models/x", state="gone"),)),))
+    assert found(facts(current=broken, wanted=configured("v2"), alarms=OK), TO_V2) == {
+        "model-cannot-start": "the artifact s3://models/x of churn-1 is gone"
+    }
+
+
+def test_the_last_failed_update_and_missing_instances_are_found() -> None:
+    of = facts(endpoint(failure="no ping", variants=variants(current_instances=1)))
+    assert found(of) == {"last-update-failed": "no ping", "too-few-instances": "1 of 2 instances of B run"}
+
+
+def test_shadow_variants_and_data_capture_are_told() -> None:
+    capturing = configured(captures_to="s3://captured")
+    assert found(facts(endpoint(shadows=("S",)), capturing)) == {
+        "shadow-variant": "S is a shadow variant",
+        "data-capture": "data capture writes to s3://captured",
+    }
+    of = facts(current=capturing, wanted=configured("v2"), alarms=OK)
+    assert found(of, TO_V2) == {"data-capture-changes": "data capture writes to s3://captured, and under v2 to nowhere"}
+
+
+def test_what_nobody_here_can_mend_comes_with_what_a_support_case_needs() -> None:
+    case = found(facts(endpoint(status="UpdateRollbackFailed", failure="no ping", alarms=("errors",))))["case-bundle"]
+    for needed in (
+        f"{ARN}:endpoint/churn",
+        "no ping",
+        "v1",
+        "churn-1",
+        "A: weight 9 of 9",
+        "errors",
+        "Endpoints/Churn",
+    ):
+        assert needed in case
+
+
+def test_findings_are_told_worst_first() -> None:
+    of = facts(endpoint(shadows=("S",), variants=variants(5.0, 5.0)), traffic=traffic(50, 50, B=7))
+    severities = [finding.severity for finding in decide(given(), of, NOW).findings]
+    assert severities == ["critical", "warning", "warning", "info"]
+
+
+# -- the phases --------------------------------------------------------------------------------------------------------
+
+RESOLVED = given(endpoint_configuration="v2", rollback_alarms=["errors"], weights={"A": 1.0, "B": 1.0}, probe="[1]")
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "state", "says"),
+    [
+        (RESOLVED, endpoint(status="Updating", pending="v2", doing="A: Baking."), "pending", "to v2. A: Baking."),
+        (RESOLVED, endpoint(status="SystemUpdating"), "pending", "SystemUpdating"),
+        (RESOLVED, endpoint(status="RollingBack", pending="v2"), "pending", "RollingBack from v2"),
+        (RESOLVED, endpoint(configuration="v2"), "settled", "in service on v2"),
+        (RESOLVED, endpoint(failure="no ping"), "failed", "SageMaker has rolled Churn back to v1 itself: no ping"),
+        (RESOLVED, endpoint(status="Failed", failure="no ping"), "failed", "Churn is Failed: no ping"),
+        (RESOLVED, endpoint(status="UpdateRollbackFailed", failure="no"), "failed", "UpdateRollbackFailed: no"),
+        (RESOLVED, None, "failed", "Churn is gone"),
+        (given(), endpoint(), "settled", "no other endpoint configuration is asked for"),
+    ],
+)
+def test_the_wait_for_a_deployment_ends_on_the_new_configuration_or_back_on_the_old_one(
+    asked: Input, now: Endpoint | None, state: str, says: str
+) -> None:
+    progress = configuration_is_in_service(asked, Facts(endpoint=now))
+    assert progress.state == state
+    assert says in progress.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "state", "says"),
+    [
+        (endpoint(status="Updating", variants=variants(1.0, 1.0)), "pending", "Updating"),
+        (endpoint(variants=variants(1.0, 1.0)), "settled", "every variant has its weight"),
+        (endpoint(variants=variants(1.0, 1.0, current_weight=9.0)), "pending", "InService"),
+        (endpoint(variants=variants(1.0, 1.0, current_instances=1)), "pending", "InService"),
+        (endpoint(failure="no capacity"), "failed", "taken the weights or instance counts back itself: no capacity"),
+        (endpoint(status="Failed", failure="no capacity"), "failed", "Churn is Failed: no capacity"),
+        (None, "failed", "Churn is gone"),
+    ],
+)
+def test_the_wait_for_the_weights_ends_when_they_are_there_or_taken_back(
+    now: Endpoint | None, state: str, says: str
+) -> None:
+    progress = weights_are_set(RESOLVED, Facts(endpoint=now))
+    assert progress.state == state
+    assert says in progress.reason
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "state", "says"),
+    [
+        (RESOLVED, endpoint(), "settled", "A, B have answered with 200"),
+        (given(), endpoint(), "settled", "no probe is asked for"),
+        (RESOLVED, None, "failed", "Churn is gone"),
+    ],
+)
+def test_a_probe_is_answered_or_the_run_would_not_be_here(
+    asked: Input, now: Endpoint | None, state: str, says: str
+) -> None:
+    progress = every_variant_has_answered(asked, Facts(endpoint=now))
+    assert progress.state == state
+    assert says in progress.reason
+
+
+def test_a_plan_is_stale_when_somebody_has_changed_what_it_rests_on() -> None:
+    before = facts(wanted=configured("v2"), alarms=OK)
+    for moved in (
+        facts(DRIFTED, wanted=configured("v2"), alarms=OK),
+        facts(endpoint(configuration="v3"), wanted=configured("v2"), alarms=OK),
+        facts(wanted=configured("v2", models=(served(exists=False),)), alarms=OK),
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="ALARM"),)),
+    ):
+        assert what_the_deployment_rests_on(moved) != what_the_deployment_rests_on(before)
+    assert what_the_weights_rest_on(facts(DRIFTED)) != what_the_weights_rest_on(facts())
+    assert what_the_probe_rests_on(facts(endpoint(status="Updating"))) != what_the_probe_rests_on(facts())
+
+
+def test_a_plan_is_not_stale_when_traffic_comes_in_or_the_endpoint_scales_by_itself() -> None:
+    later = facts(
+        endpoint(since="2026-11-21T03:00:00Z", variants=variants(desired_instances=5)),
+        traffic=traffic(9, 1),
+        may_publish={"B": "denied"},
+    )
+    for rests_on in (what_the_deployment_rests_on, what_the_weights_rest_on, what_the_probe_rests_on):
+        assert rests_on(later) == rests_on(facts())
+    assert what_the_weights_rest_on(later.model_copy(update={"resizes": True})) != what_the_weights_rest_on(
+        facts(resizes=True)
+    )
+
+
+def test_the_deployment_leaves_what_the_weights_rest_on() -> None:
+    planned_on = facts(wanted=configured("v2"), alarms=OK)
+    deployed = Facts(endpoint=endpoint(configuration="v2"), ends_on="v2")
+    assert what_the_weights_rest_on(deployed) == what_the_weights_rest_on(planned_on)
+    elsewhere = Facts(endpoint=endpoint(configuration="v3"), ends_on="v3")
+    assert what_the_weights_rest_on(elsewhere) != what_the_weights_rest_on(facts())
+
+
+def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
+    for rests_on in (what_the_deployment_rests_on, what_the_weights_rest_on, what_the_probe_rests_on):
+        assert rests_on(Facts(endpoint=None)) is None
+
+
+# -- the input ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"weights": {"A": -1.0}},
+        {"weights": "evenly"},
+        {"instance_counts": {"A": 0}},
+        {"probe": "x" * 2049},
+        {"rollback_alarms": [f"alarm-{number}" for number in range(11)]},
+        {"endpoint_configuration": "not_a_name"},
+    ],
+)
+def test_an_input_that_no_endpoint_could_have_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        given(**wrong)
+
+
+def test_the_lock_is_on_the_endpoint_as_its_arn_has_it() -> None:
+    assert targets(given(), "123456789012", "eu-central-1") == [f"{ARN}:endpoint/churn"]
+
+
+# -- what is read ------------------------------------------------------------------------------------------------------
+
+ROLE = "arn:aws:iam::123456789012:role/churn"
+
+
+@pytest.fixture
+def session(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> AwsSession:
+    """An audited session on the embedded AWS."""
+    monkeypatch.setenv("AWS_ENDPOINT_URL", aws.endpoint_url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "embedded")
+    return AwsSession(aws.region)
+
+
+def read(aws: EmbeddedAws, session: AwsSession, **container: Any) -> ServedModel:
+    """A model with this one container, as it is read."""
+    content = {"Image": "churn:1"} | container
+    aws.client("sagemaker").create_model(ModelName="m", ExecutionRoleArn=ROLE, PrimaryContainer=content)
+    return read_model(session, "m")
+
+
+def source(uri: str, kind: str) -> dict[str, Any]:
+    return {"ModelDataSource": {"S3DataSource": {"S3Uri": uri, "S3DataType": kind, "CompressionType": "None"}}}
+
+
+def test_a_model_is_read_with_its_artifact_and_the_state_of_its_key(aws: EmbeddedAws, session: AwsSession) -> None:
+    key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
+    url = sagemaker.artifact(aws, "models", "m.tar.gz", kms_key=key)
+    model = read(aws, session, ModelDataUrl=url)
+    assert (model.exists, model.role, model.faults) == (True, ROLE, [])
+    assert model.artifacts == (Artifact(url=url, state="there", key=key, key_state="Enabled"),)
+
+
+def test_a_key_that_is_gone_is_told(aws: EmbeddedAws, session: AwsSession) -> None:
+    url = sagemaker.artifact(aws, "models", "m.tar.gz", kms_key=KEY)
+    (artifact,) = read(aws, session, ModelDataUrl=url).artifacts
+    assert (artifact.state, artifact.key_state) == ("there", "gone")
+
+
+@pytest.mark.parametrize("kind", ["S3Prefix", "S3Object"])
+def test_uncompressed_artifacts_are_found_by_their_prefix(aws: EmbeddedAws, session: AwsSession, kind: str) -> None:
+    sagemaker.artifact(aws, "models", "m/weights.bin")
+    uri = "s3://models/m/" if kind == "S3Prefix" else "s3://models/m/weights.bin"
+    assert read(aws, session, **source(uri, kind)).artifacts == (Artifact(url=uri, state="there"),)
+
+
+def test_the_artifacts_of_a_multi_model_container_are_a_prefix_too(aws: EmbeddedAws, session: AwsSession) -> None:
+    sagemaker.artifact(aws, "models", "many/one.tar.gz")
+    model = read(aws, session, ModelDataUrl="s3://models/many/", Mode="MultiModel")
+    assert model.artifacts == (Artifact(url="s3://models/many/", state="there"),)
+
+
+def test_a_prefix_with_nothing_under_it_is_gone(aws: EmbeddedAws, session: AwsSession) -> None:
+    assert read(aws, session, **source("s3://nowhere/m/", "S3Prefix")).artifacts[0].state == "gone"
+    sagemaker.artifact(aws, "nowhere", "n")
+    assert read_model(session, "m").artifacts[0].state == "gone"
+
+
+@pytest.mark.parametrize(("status", "state"), [(403, "forbidden"), (404, "gone")])
+def test_what_s3_does_not_show_is_forbidden_or_gone(
+    aws: EmbeddedAws, session: AwsSession, status: int, state: str
+) -> None:
+    url = sagemaker.artifact(aws, "models", "m.tar.gz")
+    aws.faults.fail("s3:HeadObject", code=str(status), status=status)
+    assert read(aws, session, ModelDataUrl=url).artifacts == (Artifact(url=url, state=state),)  # type: ignore[arg-type]
+
+
+def test_a_package_is_read_with_its_approval_and_its_artifacts(aws: EmbeddedAws, session: AwsSession) -> None:
+    url = sagemaker.artifact(aws, "models", "p.tar.gz")
+    client = aws.client("sagemaker")
+    client.create_model_package_group(ModelPackageGroupName="churn")
+    container = {"Image": "churn:1", "ModelDataUrl": url}
+    arn = client.create_model_package(
+        ModelPackageGroupName="churn",
+        ModelApprovalStatus="Rejected",
+        InferenceSpecification={"Containers": [container]},
+    )["ModelPackageArn"]
+    model = read(aws, session, ModelPackageName=arn)
+    assert model.packages == (Package(arn=arn, approval="Rejected"),)
+    assert model.artifacts == (Artifact(url=url, state="there"),)
+
+
+def test_a_package_and_a_model_that_are_gone_are_told(aws: EmbeddedAws, session: AwsSession) -> None:
+    gone = f"{ARN}:model-package/churn/9"
+    assert read(aws, session, ModelPackageName=gone).packages == (Package(arn=gone, approval=None),)
+    assert read_model(session, "nobody") == ServedModel(name="nobody", exists=False)
+
+
+@pytest.mark.parametrize(
+    ("operation", "reads"),
+    [
+        ("sagemaker:DescribeEndpoint", lambda session: gather(given(endpoint="churn-prediction"), session, NOW)),
+        ("sagemaker:DescribeEndpointConfig", lambda session: gather(given(endpoint="churn-prediction"), session, NOW)),
+        ("sagemaker:DescribeModel", lambda session: read_model(session, "churn-7")),
+        ("sagemaker:DescribeModelPackage", lambda session: read_model(session, "churn-7")),
+        ("s3:HeadObject", lambda session: read_model(session, "churn-7")),
+    ],
+)
+def test_what_is_denied_is_not_taken_for_missing(
+    aws: EmbeddedAws, session: AwsSession, operation: str, reads: Callable[[AwsSession], Any]
+) -> None:
+    scenario.of("sagemaker-variant-fix")["weights-drifted"].arrange(aws)
+    aws.faults.fail(operation, code="ServiceFault", status=409)
+    with pytest.raises(ClientError, match=r"ServiceFault|409"):
+        reads(session)
+
+
+def test_the_role_of_a_silent_variant_may_be_gone(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["without-metrics"].arrange(aws)
+    asked = given(endpoint="churn-prediction")
+    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "denied"}
+    iam = aws.client("iam")
+    iam.delete_role_policy(RoleName="churn-endpoint", PolicyName="own")
+    iam.delete_role(RoleName="churn-endpoint")
+    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "unknown"}
+    aws.faults.fail("iam:SimulatePrincipalPolicy", code="PolicyEvaluation", status=409)
+    with pytest.raises(ClientError, match="PolicyEvaluation"):
+        gather(asked, session, aws.clock.now())

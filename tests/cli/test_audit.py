@@ -1,0 +1,265 @@
+"""`audit`: a run is read, found, exported, checked offline, and reported on."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from workbench import scenario
+from workbench.embedded import EmbeddedAws
+from workbench.incident import Incident, run_scenario
+
+from .conftest import Answer
+
+RUNBOOK = "ecs-service-rollback"
+SCENARIOS = scenario.of(RUNBOOK)
+Command = Callable[..., Answer]
+
+
+def ran(aws: EmbeddedAws, name: str = "health-checks-fail", *, sealed: bool = True, **changes: object) -> Incident:
+    incident = run_scenario(aws, RUNBOOK, replace(SCENARIOS[name], **changes))  # type: ignore[arg-type]
+    if sealed:
+        aws.cloudtrail("alice", incident.execution_arn)
+        aws.invoke("SealFunction", {})
+    return incident
+
+
+@pytest.fixture
+def key(on_aws: Command, tmp_path: Path) -> Path:
+    """The public key, as the auditor was given it before."""
+    assert on_aws("audit", "key", "--out", str(tmp_path / "key.pem")).code == 0
+    return tmp_path / "key.pem"
+
+
+@pytest.fixture
+def exported(aws: EmbeddedAws, on_aws: Command, tmp_path: Path) -> tuple[str, Path]:
+    """A run, and the file with its trail."""
+    run = ran(aws).run_id
+    file = tmp_path / "trail.json"
+    assert on_aws("audit", "export", run, "--out", str(file)).code == 0
+    return run, file
+
+
+# -- show --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_runs_trail_reads_as_a_timeline_with_its_seal(aws: EmbeddedAws, on_aws: Command) -> None:
+    run = ran(aws).run_id
+    answer = on_aws("audit", "show", run)
+    assert answer.code == 0
+    assert "CloudTrail: arn:aws:iam::123456789012:user/alice started it" in " ".join(answer.stdout.split())
+    assert answer.stdout.rstrip().endswith("17 audit entries, chain verified, sealed")
+
+
+def test_a_failed_run_shows_its_error_and_cause_first(aws: EmbeddedAws, on_aws: Command) -> None:
+    failed = ran(aws, decision="deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
+    head = on_aws("audit", "show", failed.run_id).stdout.splitlines()[:3]
+    assert head[1].startswith("ApprovalDenied, execute, asked by alice")
+    assert head[2] == failed.cause
+    document = on_aws("audit", "show", failed.run_id, "--json").document
+    assert (document["error"], document["cause"]) == ("ApprovalDenied", failed.cause)
+
+
+def test_all_of_every_entry_can_be_shown(aws: EmbeddedAws, on_aws: Command) -> None:
+    incident = ran(aws)
+    shown = on_aws("audit", "show", incident.run_id, "--full").stdout
+    for entry in incident.audit:
+        assert f"hash {entry.hash}, after {entry.prev}" in shown
+    assert '"operation": "ecs:UpdateService"' in shown
+
+
+def test_a_run_that_is_not_sealed_says_so(aws: EmbeddedAws, on_aws: Command) -> None:
+    run = ran(aws, sealed=False).run_id
+    assert on_aws("audit", "show", run).stdout.rstrip().endswith("chain verified, not sealed yet")
+
+
+# -- verify ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_is_verified_offline_with_the_key(runbook: Command, exported: tuple[str, Path], key: Path) -> None:
+    answer = runbook("audit", "verify", str(exported[1]), "--key", str(key))
+    assert (answer.code, answer.stdout) == (0, "VERIFIED: 1 run, 17 entries, no manifest\n")
+
+
+def test_a_fingerprint_in_the_configuration_is_enough(
+    runbook: Command, on_aws: Command, exported: tuple[str, Path]
+) -> None:
+    pinned = on_aws("audit", "key", "--json").document["fingerprint"]
+    answer = runbook("audit", "verify", str(exported[1]), "--json", env={"RUNBOOK_AUDIT_KEY": pinned})
+    assert answer.code == 0
+    assert answer.document["verified"] is True
+
+
+def test_without_a_key_nothing_is_verified_and_that_is_said_loudly(
+    runbook: Command, exported: tuple[str, Path]
+) -> None:
+    answer = runbook("audit", "verify", str(exported[1]))
+    assert answer.code == 2
+    assert answer.stdout.startswith("NOTHING IS VERIFIED: there is no key to trust.")
+
+
+def test_an_entry_that_was_changed_is_named(runbook: Command, exported: tuple[str, Path], key: Path) -> None:
+    run, file = exported
+    file.write_bytes(file.read_bytes().replace(b"the plan is what I would do", b"the plan is what I never saw"))
+    answer = runbook("audit", "verify", str(file), "--key", str(key))
+    assert answer.code == 1
+    first, last = answer.stdout.splitlines()
+    assert first == f"{run}: entry 5 (approval.decided) was changed after it was written"
+    assert last.startswith("NOT VERIFIED: ")
+
+
+def test_what_is_not_canonical_is_refused(runbook: Command, exported: tuple[str, Path], key: Path) -> None:
+    file = exported[1]
+    file.write_text(json.dumps(json.loads(file.read_bytes()), indent=2))
+    answer = runbook("audit", "verify", str(file), "--key", str(key))
+    assert answer.code == 1
+    assert "is not a canonical export: byte 2" in answer.complaint
+
+
+def test_a_key_that_is_none_is_said(runbook: Command, exported: tuple[str, Path]) -> None:
+    answer = runbook("audit", "verify", str(exported[1]), "--key", str(exported[1]))
+    assert answer.code == 2
+    assert "holds no P-256 public key" in answer.complaint
+
+
+# -- export ------------------------------------------------------------------------------------------------------------
+
+
+def test_an_export_is_the_same_bytes_every_time(on_aws: Command, exported: tuple[str, Path]) -> None:
+    run, file = exported
+    assert on_aws("audit", "export", run).stdout.encode() == file.read_bytes()
+
+
+def test_days_are_exported_with_their_manifests(
+    aws: EmbeddedAws, on_aws: Command, runbook: Command, key: Path, tmp_path: Path
+) -> None:
+    first = f"{aws.clock.now():%Y-%m-%d}"
+    ran(aws)
+    aws.clock.advance(days=1)
+    last = f"{aws.clock.now():%Y-%m-%d}"
+    aws.invoke("SealFunction", {})
+    aws.clock.advance(days=1)
+    aws.invoke("SealFunction", {})
+    file = str(tmp_path / "days.json")
+    days = ("--from", first, "--to", last)
+    told = on_aws("audit", "export", *days, "--out", file, "--json").document
+    assert (len(told["trails"]), told["unsealed"]) == (3, [])
+    answer = runbook("audit", "verify", file, "--key", str(key), *days)
+    assert answer.code == 0
+    assert f"manifests of {first} to {last}" in answer.stdout
+
+
+def test_an_export_says_what_is_not_sealed(aws: EmbeddedAws, on_aws: Command, tmp_path: Path) -> None:
+    run = ran(aws, sealed=False).run_id
+    answer = on_aws("audit", "export", run, "--out", str(tmp_path / "trail.json"))
+    assert answer.code == 0
+    assert answer.complaint.endswith(f"{run} is not sealed yet, so it will not verify.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["export"], "Give a run, or both --from and --to."),
+        (["export", "--from", "2026-11-21"], "Give a run, or both --from and --to."),
+        (["export", "--from", "yesterday", "--to", "2026-11-21"], "'yesterday' is no day."),
+        (["export", "no-such-run"], "There is no run 'no-such-run'"),
+        (["export", "--from", "2020-01-01", "--to", "2020-01-02"], "Nothing was sealed from 2020-01-01 to 2020-01-02"),
+        (["search"], "Give --target, --actor, --runbook or --outcome, or both --from and --to."),
+        (["search", "--outcome", "GOOD"], "A run does not end as 'GOOD'."),
+        (["search", "--actor", "alice", "--before", "nonsense"], "is not what a page of results ended with"),
+        (["report", "no-such-run"], "There is no run 'no-such-run'"),
+    ],
+)
+def test_a_mistake_is_said(aws: EmbeddedAws, on_aws: Command, arguments: list[str], complaint: str) -> None:
+    answer = on_aws("audit", *arguments)
+    assert answer.code == 2
+    assert complaint in answer.complaint
+
+
+# -- report ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_report_has_what_a_post_mortem_needs(runbook: Command, exported: tuple[str, Path]) -> None:
+    run, file = exported
+    report = runbook("audit", "report", run, "--file", str(file)).stdout
+    for expected in (
+        f"# {run}: SUCCEEDED",
+        "| Started by (CloudTrail) | arn:aws:iam::123456789012:user/alice |",
+        "| Time to recover | ",
+        "| critical | 4 tasks of snowflake-report-service:4 failed since ",
+        "1. `ecs:UpdateService` (Roll the service back): done",
+        "   - taskDefinition snowflake-report-service:4",
+        "   + taskDefinition snowflake-report-service:2",
+        "| arn:aws:iam::123456789012:user/bob | approved plan ",
+        "```mermaid\nflowchart TD",
+        "chain verified",
+    ):
+        assert expected in report
+
+
+def test_the_graph_shows_the_path_that_was_taken(aws: EmbeddedAws, on_aws: Command) -> None:
+    denied = ran(aws, decision="deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
+    report = on_aws("audit", "report", denied.run_id).stdout
+    names = dict(re.findall(r'^    (s\d+)[\[{]"(.*)"[\]}]$', report, re.MULTILINE))
+    (taken,) = re.findall(r"^    class (\S+) taken$", report, re.MULTILINE)
+    passed = {names[name] for name in taken.split(",")}
+    assert passed == set(denied.states)
+
+
+def test_a_report_goes_into_a_file(runbook: Command, exported: tuple[str, Path], tmp_path: Path) -> None:
+    run, file = exported
+    out = tmp_path / "report.md"
+    assert runbook("audit", "report", run, "--file", str(file), "--out", str(out)).stdout == ""
+    assert out.read_text() == runbook("audit", "report", run, "--file", str(file), "--json").document["markdown"]
+
+
+def test_a_file_without_the_run_says_what_it_has(runbook: Command, exported: tuple[str, Path]) -> None:
+    answer = runbook("audit", "show", "another", "--file", str(exported[1]))
+    assert answer.code == 2
+    assert f"It has {exported[0]}." in answer.complaint
+
+
+# -- search ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_found_by_target_actor_runbook_outcome_and_day(aws: EmbeddedAws, on_aws: Command) -> None:
+    incident = ran(aws)
+    assert incident.run is not None
+    today = f"{aws.clock.now():%Y-%m-%d}"
+    for by in (
+        ["--target", incident.run.targets[0]],
+        ["--actor", "arn:aws:iam::123456789012:user/Alice"],
+        ["--runbook", RUNBOOK],
+        ["--runbook", RUNBOOK, "--outcome", "SUCCEEDED"],
+        ["--outcome", "SUCCEEDED", "--from", today],
+        ["--from", today, "--to", today],
+    ):
+        found = on_aws("audit", "search", *by, "--json").document
+        assert [run["run_id"] for run in found["runs"]] == [incident.run_id], by
+    for by in (
+        ["--actor", "bob"],
+        ["--runbook", RUNBOOK, "--outcome", "FAILED"],
+        ["--actor", "alice", "--to", "2020-01-01"],
+    ):
+        assert on_aws("audit", "search", *by).stdout == "There are no such runs.\n"
+
+
+# -- demo --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_demo_writes_its_trail_and_key_and_they_verify(
+    installed: Command, runbook: Command, tmp_path: Path
+) -> None:
+    file, key = str(tmp_path / "trail.json"), str(tmp_path / "key.pem")
+    answer = installed("demo", "--export", file, "--key-out", key)
+    assert answer.code == 0, answer.stderr
+    assert runbook("audit", "verify", file, "--key", key).code == 0
+
+
+def test_the_demo_of_everything_has_no_one_trail_to_export(runbook: Command) -> None:
+    assert "Leave out --all." in runbook("demo", "--all", "--export", "x").complaint

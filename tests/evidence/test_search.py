@@ -1,0 +1,82 @@
+"""Searches read what they find and little else, however many runs there are, and page through it without a gap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from workbench.evidence.many import RARE, fill
+from workbench.evidence.search import Criteria, Found, Search, Summary
+
+if TYPE_CHECKING:
+    from workbench.embedded import EmbeddedAws
+
+RUNBOOK = "ecs-service-rollback"
+TARGET = "arn:aws:ecs:eu-central-1:123456789012:service/prod/rare"
+
+
+def searcher(aws: EmbeddedAws) -> Search:
+    return Search(aws.client("dynamodb"), aws.outputs["AuditTableName"], [RUNBOOK, "watermark-reset"])
+
+
+def pages(search: Search, criteria: Criteria, limit: int) -> list[Found]:
+    found = [search.find(criteria, limit=limit)]
+    while found[-1].before:
+        found.append(search.find(criteria, limit=limit, before=found[-1].before))
+    return found
+
+
+def runs(found: list[Found]) -> list[Summary]:
+    return [run for page in found for run in page.runs]
+
+
+@pytest.mark.parametrize(
+    "criteria",
+    [
+        Criteria(target=TARGET),
+        Criteria(actor="alice"),
+        Criteria(runbook=RUNBOOK, outcome="FAILED"),
+        Criteria(outcome="FAILED"),
+        Criteria(actor="alice", runbook=RUNBOOK, outcome="FAILED", first_day="2026-01-01", last_day="2026-12-31"),
+    ],
+    ids=["target", "actor", "runbook and outcome", "outcome", "all of them"],
+)
+def test_the_items_read_do_not_grow_with_the_table(aws: EmbeddedAws, criteria: Criteria) -> None:
+    read = {}
+    for count in (10, 1000):
+        aws.reset()
+        fill(aws, count)
+        found = searcher(aws).find(criteria, limit=25)
+        assert len(found.runs) == RARE
+        read[count] = found.items_read
+    assert read == {10: RARE, 1000: RARE}
+
+
+def test_pages_follow_each_other_without_a_gap_or_a_repeat(aws: EmbeddedAws) -> None:
+    fill(aws, 100)
+    search = searcher(aws)
+    found = pages(search, Criteria(runbook=RUNBOOK), 7)
+    listed = runs(found)
+    assert len(listed) == len({run.run_id for run in listed}) == 100
+    assert [run.place for run in listed] == sorted((run.place for run in listed), reverse=True)
+    assert {len(page.runs) for page in found[:-1]} == {7}
+    assert max(page.items_read for page in found) <= 4 * (7 + 2)
+
+
+def test_days_are_read_one_after_the_other_until_a_page_is_full(aws: EmbeddedAws) -> None:
+    fill(aws, 720)  # two a day
+    days = Criteria(first_day="2026-02-01", last_day="2026-02-28")
+    found = pages(searcher(aws), days, 10)
+    assert len(runs(found)) == 56
+    assert found[0].items_read <= 12
+    assert {run.ended_at[:7] for run in runs(found)} == {"2026-02"}
+
+
+def test_runs_that_ended_at_the_same_moment_are_all_found(aws: EmbeddedAws) -> None:
+    fill(aws, 20)
+    client, table = aws.client("dynamodb"), aws.outputs["AuditTableName"]
+    for item in client.scan(TableName=table)["Items"]:
+        client.put_item(TableName=table, Item=item | {"at": {"S": "2026-06-01T00:00:00.000Z"}})
+    found = pages(searcher(aws), Criteria(runbook=RUNBOOK), 3)
+    assert len({run.run_id for run in runs(found)}) == len(runs(found)) == 20

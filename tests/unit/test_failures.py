@@ -1,0 +1,44 @@
+"""Which answers of AWS may be retried, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from runbooks.aws.failures import translate
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale
+
+
+def answered(code: str, message: str = "no", status: int = 400, **members: Any) -> ClientError:
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}, **members}
+    return ClientError(response, "Operation")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "means"),
+    [
+        ("ThrottlingException", 400, AwsThrottled),
+        ("AccessDeniedException", 400, AccessDenied),
+        ("ConditionalCheckFailedException", 400, PlanStale),
+        ("InternalFailure", 400, AwsUnavailable),
+        ("Whatever", 503, AwsUnavailable),
+        ("ValidationException", 400, AwsRejected),
+        ("ModelError", 424, AwsRejected),
+    ],
+)
+def test_an_answer_is_transient_or_for_good_by_its_code_and_status(
+    code: str, status: int, means: type[Exception]
+) -> None:
+    assert type(translate(answered(code, status=status), "service:Operation")) is means
+
+
+def test_what_a_model_has_answered_is_not_told() -> None:
+    log = "arn:aws:logs:eu-central-1:123456789012:log-group:/aws/sagemaker/Endpoints/churn"
+    said = 'Received server error (500) from primary with message "customer 4711 is unknown".'
+    failure = answered("ModelError", said, 424, OriginalStatusCode=500, OriginalMessage=said, LogStreamArn=log)
+    told = str(translate(failure, "sagemaker-runtime:InvokeEndpoint"))
+    assert "4711" not in told
+    assert "the container answered 500" in told
+    assert log in told

@@ -1,0 +1,89 @@
+"""Waiting for phases of minutes to hours, simulated: how often one looks, and how late one learns of the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import mean
+
+from runbooks.frame.polling import look_again_in
+from runbooks.model import pending
+
+MINUTE, HOUR = 60, 3600
+DURATIONS = (2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR)
+"""Seconds that a phase takes."""
+LEAST = 0.25
+"""Of what a phase takes, the part that its declaration says it always takes."""
+LAG_SHARE, LAG_SECONDS, LOOKS_SHARE = 0.05, 15, 0.5
+"""The aims: at most so late, of the duration or in seconds, and from half an hour up so many looks of 30 s polling."""
+
+Schedule = Callable[[float, float], float]
+"""(seconds so far, duration) -> seconds until the next look."""
+
+
+@dataclass(frozen=True)
+class Waited:
+    """Looks until the end was seen, and seconds between the end and that look."""
+
+    looks: int
+    lag: float
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Phases of about one duration: looks on average, lag at worst; in seconds."""
+
+    duration: int
+    looks: float
+    lag: float
+    looks_of_30: float
+    looks_of_60: float
+    lag_with_percent: float
+
+    @property
+    def meets_the_aims(self) -> bool:
+        late = self.lag > max(LAG_SECONDS, LAG_SHARE * self.duration * _SPREAD[-1])
+        often = self.duration >= 30 * MINUTE and self.looks > LOOKS_SHARE * self.looks_of_30
+        return not late and not often
+
+
+_SPREAD = [0.9 + 0.01 * step for step in range(21)]
+"""Phases differ: each duration stands for ones that are up to a tenth shorter or longer."""
+
+
+def waited(duration: float, at_least: float, schedule: Schedule) -> Waited:
+    """Waits for one phase to end."""
+    now, looks = at_least, 1
+    while now < duration:
+        now += schedule(now, duration)
+        looks += 1
+    return Waited(looks, now - duration)
+
+
+def _ours(elapsed: float, duration: float) -> float:
+    return look_again_in(pending("simulated"), elapsed, float("inf"))
+
+
+def _ours_with_percent(elapsed: float, duration: float) -> float:
+    return look_again_in(pending("simulated", percent=int(100 * elapsed / duration)), elapsed, float("inf"))
+
+
+def _every(seconds: int) -> Schedule:
+    return lambda elapsed, duration: seconds
+
+
+def compared(duration: int) -> Compared:
+    """Ours beside fixed polling, which looks at once and then every 30 or 60 s."""
+
+    def all_of(schedule: Schedule, at_least: float) -> list[Waited]:
+        return [waited(duration * factor, at_least, schedule) for factor in _SPREAD]
+
+    ours = all_of(_ours, LEAST * duration)
+    return Compared(
+        duration=duration,
+        looks=mean(each.looks for each in ours),
+        lag=max(each.lag for each in ours),
+        looks_of_30=mean(each.looks for each in all_of(_every(30), 0)),
+        looks_of_60=mean(each.looks for each in all_of(_every(60), 0)),
+        lag_with_percent=max(each.lag for each in all_of(_ours_with_percent, LEAST * duration)),
+    )

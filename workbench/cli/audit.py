@@ -1,0 +1,523 @@
+"""`audit`: read the trail of a run, find runs, export trails, and check an export offline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.cli.accounts import opened
+from workbench.cli.failures import Stop
+from workbench.cli.output import print_json, stderr, stdout, working
+from workbench.cli.reference import MACHINES, runbook_named
+from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, example
+
+if TYPE_CHECKING:
+    from runbooks.store.audit import Entry
+    from workbench.cli.account import Account
+    from workbench.evidence.export import Document
+    from workbench.evidence.keys import Trusted
+    from workbench.evidence.search import Criteria, Summary
+    from workbench.evidence.verify import Verdict
+
+_A_RUN = "ecs-service-rollback-20261121T030000Z-7f3a1c2e"
+_PAGE = 25
+_AFTER_THE_END = ("run.attributed", "run.sealed")
+
+TheRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
+FromFile = Annotated[
+    Path | None, typer.Option("--file", metavar="FILE", help="Read the trail from an export, without any AWS.")
+]
+FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day (UTC), e.g. 2026-11-21.")]
+LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, which is included.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands."""
+    commands: dict[str, tuple[Callable[..., None], list[str]]] = {
+        "show": (show, [f"runbook audit show {_A_RUN}", f"runbook audit show {_A_RUN} --file trail.json --full"]),
+        "search": (
+            search,
+            [
+                "runbook audit search --runbook ecs-service-rollback --outcome FAILED",
+                "runbook audit search --actor alice --from 2026-11-01 --to 2026-11-30",
+            ],
+        ),
+        "export": (
+            export,
+            [
+                f"runbook audit export {_A_RUN} --out trail.json",
+                "runbook audit export --from 2026-11-01 --to 2026-11-30 --out november.json",
+            ],
+        ),
+        "key": (key, ["runbook audit key --out key.pem"]),
+        "verify": (
+            verify,
+            ["runbook audit verify trail.json --key key.pem", "runbook audit verify trail.json --key sha256:4f1c..."],
+        ),
+        "report": (report, [f"runbook audit report {_A_RUN}", f"runbook audit report {_A_RUN} --file trail.json"]),
+    }
+    audit = typer.Typer(
+        help="What happened in runs: read it, find it, export it, and check that nobody has changed it.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        epilog=example(f"runbook audit show {_A_RUN}", "runbook audit verify trail.json --key key.pem"),
+    )
+    for name, (command, examples) in commands.items():
+        audit.command(name, epilog=example(*examples))(command)
+    app.add_typer(audit, name="audit")
+
+
+# -- one run -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _About:
+    """What is told of a run before its entries."""
+
+    run_id: str
+    targets: Sequence[str]
+    ended: str
+    mode: str
+    requested_by: str
+    started_at: str
+    reason: str
+    error: str | None
+    cause: str | None
+    going_on: bool
+
+
+def show(
+    run: TheRun,
+    full: Annotated[bool, typer.Option("--full", help="Everything that each entry says.")] = False,
+    file: FromFile = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Show what happened in a run, and with which error it ended.
+
+    Checks that no entry was changed or left out, and ends with 1 if one was.
+    """
+    from runbooks.store import audit
+    from workbench.cli import words
+    from workbench.cli.story import timeline
+
+    if file is not None:
+        trail = _from_file(file, run)
+    else:
+        account = opened(stack, region, profile, endpoint_url)
+        trail = account.ledger.trail(run)
+        if not trail:
+            account.run(run)
+    about = _about(run, trail)
+    faults = audit.faults(trail)
+    broken = [fault for fault in faults if not (about.going_on and fault.startswith("the trail is not closed"))]
+    if as_json:
+        entries = [entry.model_dump(mode="json") for entry in trail]
+        print_json(
+            {
+                "run_id": run,
+                "error": about.error,
+                "cause": about.cause,
+                "entries": entries,
+                "faults": broken,
+                "audit_verified": not broken,
+            }
+        )
+    else:
+        console = stdout()
+        targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
+        console.print(f"{about.run_id}  on {targets}", soft_wrap=True)
+        asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
+        console.print(f'{about.ended}, {about.mode}, {asked}: "{about.reason}"', soft_wrap=True)
+        if about.cause:
+            console.print(about.cause, soft_wrap=True)
+        console.print()
+        console.print(_full(trail) if full else timeline(console, trail), soft_wrap=full)
+        console.print(f"\n{words.verified(trail, broken)}{'' if broken else _still(trail, about)}", soft_wrap=True)
+    if broken:
+        raise typer.Exit(1)
+
+
+def _about(run_id: str, trail: Sequence[Entry]) -> _About:
+    """What the trail itself says; the State table is not asked, since it is no evidence."""
+    first = next((entry for entry in trail if entry.event == "run.started"), None)
+    detail: dict[str, Any] = dict(first.detail) if first else {}
+    given = detail.get("input")
+    given = given if isinstance(given, dict) else {}
+    closed = next((entry for entry in trail if entry.event == "run.closed"), None)
+    end: dict[str, Any] = dict(closed.detail) if closed else {}
+    return _About(
+        run_id=run_id,
+        targets=detail.get("targets", ()),
+        ended=str(end.get("error") or end.get("outcome") or "open"),
+        mode=str(given.get("mode", "no mode")),
+        requested_by=first.actor if first else "",
+        started_at=first.at if first else "",
+        reason=str(given.get("reason", "")),
+        error=end.get("error"),
+        cause=end.get("cause"),
+        going_on=closed is None,
+    )
+
+
+def _still(trail: Sequence[Entry], about: _About) -> str:
+    if about.going_on:
+        return ", the run has not ended"
+    return ", sealed" if trail and trail[-1].event == "run.sealed" else ", not sealed yet"
+
+
+def _full(trail: Sequence[Entry]) -> str:
+    blocks = []
+    for entry in trail:
+        head = f"{entry.seq}  {entry.at}  {entry.event}  in {entry.state}  by {entry.actor}"
+        detail = json.dumps(entry.detail, indent=2, ensure_ascii=False).replace("\n", "\n    ")
+        blocks.append(f"{head}\n    {detail}\n    hash {entry.hash}, after {entry.prev}")
+    return "\n\n".join(blocks)
+
+
+def report(
+    run: TheRun,
+    file: FromFile = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.")] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Write the report on a run in Markdown: what happened, on what evidence, who approved what, and how it went."""
+    from workbench.evidence.report import report as written
+
+    if file is not None:
+        trail = _from_file(file, run)
+    else:
+        account = opened(stack, region, profile, endpoint_url)
+        trail = account.ledger.trail(run)
+        if not trail:
+            account.run(run)
+    text = written(run, trail, _machine(trail))
+    if as_json:
+        print_json({"run_id": run, "markdown": text})
+    elif out is not None:
+        out.write_text(text, encoding="utf-8")
+    else:
+        stdout().print(text, soft_wrap=True, end="")
+
+
+def _machine(trail: Sequence[Entry]) -> dict[str, Any] | None:
+    """The compiled machine of the run's runbook, as it is here; None if there is none."""
+    runbook = trail[0].run_id.rsplit("-", 2)[0] if trail else ""
+    compiled = MACHINES / f"{runbook}.asl.json"
+    if not compiled.exists():
+        return None
+    definition: dict[str, Any] = json.loads(compiled.read_text(encoding="utf-8"))
+    return definition
+
+
+# -- many runs ---------------------------------------------------------------------------------------------------------
+
+
+def search(
+    target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="On this target.")] = None,
+    actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Asked for by this person.")] = None,
+    runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Of this runbook.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option("--outcome", metavar="OUTCOME", help="SUCCEEDED, FAILED, ABORTED or TIMED_OUT.")
+    ] = None,
+    first_day: FirstDay = None,
+    last_day: LastDay = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Runs on a page.")] = _PAGE,
+    before: Annotated[str | None, typer.Option("--before", help="What the page before ended with.")] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Find runs that have ended, the newest first. Reads an index of the Audit table, never all of it."""
+    from runbooks import catalogue
+    from workbench.evidence.search import OUTCOMES, Criteria, Search
+
+    if runbook is not None:
+        runbook_named(runbook)
+    if outcome is not None and outcome not in OUTCOMES:
+        raise Stop(f"A run does not end as {outcome!r}. It ends as one of {', '.join(OUTCOMES)}.")
+    criteria = Criteria(target, actor, runbook, outcome, _day(first_day), _day(last_day))
+    _some(criteria)
+    account = opened(stack, region, profile, endpoint_url)
+    with working("Searching the audit trail", quiet=not stderr().is_terminal):
+        table = _output(account, "AuditTableName")
+        try:
+            found = Search(account.client("dynamodb"), table, catalogue.names()).find(
+                criteria, limit=limit, before=before
+            )
+        except ValueError as wrong:
+            raise Stop(f"{wrong}.") from None
+    if as_json:
+        runs = [asdict(run) for run in found.runs]
+        print_json({"runs": runs, "before": found.before, "items_read": found.items_read})
+    elif not found.runs:
+        stdout().print("There are no such runs.")
+    else:
+        _print_found(found.runs)
+        if found.before:
+            stderr().print(f"There are more: add --before {found.before}", soft_wrap=True)
+
+
+def _some(criteria: Criteria) -> None:
+    if criteria.target or criteria.actor or criteria.runbook or criteria.outcome:
+        return
+    if criteria.first_day is None or criteria.last_day is None:
+        raise Stop("Give --target, --actor, --runbook or --outcome, or both --from and --to.")
+
+
+def _print_found(runs: Sequence[Summary]) -> None:
+    from workbench.cli.words import short_target
+
+    rows = [("RUN", "OUTCOME", "ERROR", "ENDED (UTC)", "BY", "TARGET")]
+    rows += [
+        (
+            run.run_id,
+            run.outcome,
+            run.error or "-",
+            run.ended_at[:19].replace("T", " "),
+            run.by,
+            short_target(run.target) if run.target else "-",
+        )
+        for run in runs
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = (f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
+        stdout().print("  ".join(cells), soft_wrap=True)
+
+
+def export(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="A run's id; or give --from and --to.")] = None,
+    first_day: FirstDay = None,
+    last_day: LastDay = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Where to; else to stdout.")] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Write the trail of a run, or of all runs that were sealed on some days with their manifests, to one file.
+
+    The file is canonical JSON in any case; `runbook audit verify` checks it. With --json and --out, stdout gets what
+    was written.
+    """
+    from runbooks.evidence.seal import fingerprint
+    from workbench.evidence.export import export as exported
+
+    first, last = _day(first_day), _day(last_day)
+    if (run is None) == (first is None) or (first is None) != (last is None):
+        raise Stop("Give a run, or both --from and --to.")
+    account = opened(stack, region, profile, endpoint_url)
+    with working("Reading the audit trail", quiet=not stderr().is_terminal):
+        trails = {run: account.ledger.trail(run)} if run else _of_days(account, str(first), str(last))
+        if run and not trails[run]:
+            account.run(run)
+        public = account.public_key()
+        data = exported(trails, [public])
+    if out is None:
+        typer.echo(data.decode(), nl=False)
+        return
+    out.write_bytes(data)
+    unsealed = [name for name, trail in trails.items() if not trail or not trail[-1].event.endswith(".sealed")]
+    if as_json:
+        print_json(
+            {"file": str(out), "trails": list(trails), "unsealed": unsealed, "key": f"sha256:{fingerprint(public)}"}
+        )
+        return
+    stdout().print(f"{out}: {len(trails)} trails, sealed with the key sha256:{fingerprint(public)}", soft_wrap=True)
+    for name in unsealed:
+        stderr().print(f"{name} is not sealed yet, so it will not verify.", soft_wrap=True)
+
+
+def _of_days(account: Account, first: str, last: str) -> dict[str, list[Entry]]:
+    """The manifests of those days and every run that they list."""
+    from runbooks.evidence import manifest
+
+    trails: dict[str, list[Entry]] = {}
+    for day in manifest.days(first, last):
+        page = account.ledger.trail(manifest.trail_of(day))
+        if not page:
+            continue
+        trails[manifest.trail_of(day)] = page
+        for entry in page:
+            if entry.event == manifest.LISTED:
+                name = str(entry.detail["run_id"])
+                trails[name] = account.ledger.trail(name)
+    if not trails:
+        raise Stop(f"Nothing was sealed from {first} to {last}: there is no manifest of these days.")
+    return trails
+
+
+def key(
+    out: Annotated[Path | None, typer.Option("--out", metavar="KEYFILE", help="Where to; else to stdout.")] = None,
+    as_json: Json = False,
+    stack: Stack = DEFAULT_STACK,
+    region: Region = None,
+    profile: Profile = None,
+    endpoint_url: Endpoint = None,
+) -> None:
+    """Write the public key that trails are sealed with, in PEM. Keep it, or its fingerprint, apart from the trails."""
+    from runbooks.evidence.seal import fingerprint
+    from workbench.evidence.keys import pem_of
+
+    public = opened(stack, region, profile, endpoint_url).public_key()
+    pem, mark = pem_of(public).decode(), f"sha256:{fingerprint(public)}"
+    if out is not None:
+        out.write_text(pem, encoding="ascii")
+    if as_json:
+        print_json({"fingerprint": mark, "pem": pem})
+    elif out is not None:
+        stdout().print(f"{out}: {mark}", soft_wrap=True)
+    else:
+        stdout().print(pem, end="")
+        stderr().print(mark, soft_wrap=True)
+
+
+# -- offline -----------------------------------------------------------------------------------------------------------
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An export, or a folder with a copy of the archive.")],
+    keys: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--key",
+            metavar="KEYFILE",
+            envvar="RUNBOOK_AUDIT_KEY",
+            help="The public key that you trust, or its fingerprint as sha256:...; may be repeated.",
+        ),
+    ] = None,
+    first_day: FirstDay = None,
+    last_day: LastDay = None,
+    as_json: Json = False,
+) -> None:
+    """Check, without any AWS, that trails are what was sealed, and say exactly where they are not.
+
+    Ends with 0 if all of it is verified, with 1 if something is wrong, and with 2 if it could not be checked: nothing
+    is verified without a key that comes from somewhere else. --from and --to name the days that must be there.
+    """
+    from workbench.evidence.verify import verify as checked
+
+    first, last = _day(first_day), _day(last_day)
+    if (first is None) != (last is None):
+        raise Stop("Give both --from and --to, or neither.")
+    trusted = _trusted(keys or ())
+    document = _copy(file, trusted) if file.is_dir() else _document(file)
+    verdict = checked(document, trusted, days=(first, last) if first and last else None)
+    if as_json:
+        print_json(_verdict_document(verdict))
+    else:
+        _print_verdict(file, verdict)
+    if not verdict.trusted:
+        raise typer.Exit(2)
+    if not verdict.verified:
+        raise typer.Exit(1)
+
+
+def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verified": verdict.verified,
+        "trusted": verdict.trusted,
+        "faults": [asdict(fault) for fault in verdict.faults],
+        "runs": list(verdict.runs),
+        "days": list(verdict.days),
+        "entries": verdict.entries,
+    }
+
+
+def _print_verdict(file: Path, verdict: Verdict) -> None:
+    console = stdout()
+    for fault in verdict.faults:
+        console.print(str(fault), soft_wrap=True)
+    runs = f"{len(verdict.runs)} run{'' if len(verdict.runs) == 1 else 's'}"
+    days = f", manifests of {verdict.days[0]} to {verdict.days[-1]}" if verdict.days else ", no manifest"
+    held = f"{runs}, {verdict.entries} entries{days}"
+    if verdict.verified:
+        console.print(f"VERIFIED: {held}", soft_wrap=True)
+    elif verdict.trusted:
+        console.print(f"NOT VERIFIED: {file} ({held})", soft_wrap=True)
+    else:
+        console.print(
+            f"NOTHING IS VERIFIED: there is no key to trust. {file} ({held}) could have been made by anybody."
+            " Give --key with the public key, or its fingerprint, that you have from somewhere else.",
+            soft_wrap=True,
+        )
+
+
+def _trusted(given: Sequence[str]) -> Trusted:
+    from workbench.evidence.keys import NotAKey, trusted
+
+    try:
+        return trusted(given)
+    except NotAKey as wrong:
+        raise Stop(f"{wrong}.") from None
+
+
+def _document(file: Path) -> Document:
+    from workbench.evidence.export import NotCanonical, read
+
+    try:
+        return read(file.read_bytes())
+    except NotCanonical as wrong:
+        raise Stop(f"NOT VERIFIED: {file} is not a canonical export: {wrong}.", code=1) from None
+
+
+def _copy(folder: Path, trusted: Trusted) -> Document:
+    from workbench.evidence.export import NotCanonical
+    from workbench.evidence.folder import read_folder
+
+    try:
+        return read_folder(folder, trusted.keys)
+    except NotCanonical as wrong:
+        raise Stop(f"NOT VERIFIED: {wrong}.", code=1) from None
+
+
+def _from_file(file: Path, run: str) -> list[Entry]:
+    from pydantic import ValidationError
+
+    from runbooks.store.audit import Entry
+
+    document = _document(file)
+    for trail in document.trails:
+        if trail.run_id == run:
+            try:
+                return [Entry.model_validate(raw.content) for raw in trail.entries]
+            except ValidationError:
+                raise Stop(f"{file} has entries of {run} that are none. `runbook audit verify` says which.") from None
+    there = ", ".join(trail.run_id for trail in document.trails) or "nothing"
+    raise Stop(f"{file} does not have the run {run!r}. It has {there}.")
+
+
+# -- shared ------------------------------------------------------------------------------------------------------------
+
+
+def _day(text: str | None) -> str | None:
+    from datetime import date
+
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text).isoformat()
+    except ValueError:
+        raise Stop(f"{text!r} is no day. Write it as 2026-11-21.") from None
+
+
+def _output(account: Account, name: str) -> str:
+    if name not in account.outputs:
+        raise Stop(f"The stack {account.stack} has no output {name}; is it the runbooks' stack?")
+    return account.outputs[name]

@@ -1,0 +1,1 @@
+"""The audit trail for an auditor: exports, their offline check, searches, and the report on a run."""

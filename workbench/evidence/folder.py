@@ -1,0 +1,43 @@
+"""A copy of the archive in a folder, e.g. by `aws s3 sync`, as the document that the check reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from runbooks.evidence import archive
+from runbooks.model import canonical
+from workbench.evidence.export import Document, NotCanonical, Raw, Trail
+
+
+def read_folder(folder: Path, keys: Mapping[str, bytes]) -> Document:
+    """Every trail in the folder, however deep, under the name of its file. `keys` are public keys by fingerprint.
+
+    Raises NotCanonical for a file that is not as the archiver writes it, and for two of the same name.
+    """
+    trails: dict[str, Trail] = {}
+    for path in sorted(folder.rglob(f"*{archive.SUFFIX}")):
+        name = path.name.removesuffix(archive.SUFFIX)
+        if name in trails:
+            raise NotCanonical(f"{name} is there twice, the second time as {path}")
+        trails[name] = Trail(name, _entries(path))
+    return Document([trails[name] for name in sorted(trails)], keys)
+
+
+def _entries(path: Path) -> list[Raw]:
+    try:
+        items = archive.lines(path.read_bytes())
+        return [_entry(item) for item in items]
+    except (AttributeError, KeyError, TypeError, ValueError) as wrong:
+        raise NotCanonical(f"{path} is not as the archiver writes it: {wrong}") from None
+
+
+def _entry(item: Any) -> Raw:
+    """The entry that an item stands for. The text of its detail is taken as it is, so that its hash proves it."""
+    outside = {name: value for name, value in item.items() if name != "detail"}
+    before = canonical({name: value for name, value in outside.items() if name < "detail"}).decode()
+    after = canonical({name: value for name, value in outside.items() if name > "detail"}).decode()
+    text = f'{before[:-1]},"detail":{item["detail"]},{after[1:]}'
+    return Raw(text, outside | {"detail": json.loads(item["detail"])})

@@ -1,0 +1,161 @@
+"""The report on a run, in Markdown, from its trail alone: what happened, on what evidence, and who said yes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from runbooks.evidence.seal import SEALED
+from runbooks.store.audit import Entry, faults
+from workbench.cli import words
+from workbench.evidence import path
+
+_STATUS = {
+    "change.done": "done",
+    "change.rejected": "rejected by AWS",
+    "change.unknown": "unknown",
+    "change.adopted": "was there already",
+    "undo.done": "undone",
+    "undo.rejected": "could not be undone",
+    "undo.unknown": "unknown whether undone",
+    "undo.impossible": "LEFT at the target",
+    "undo.contained": "undone with another change",
+}
+"""Where a change stands after the last event that speaks of it."""
+
+
+def report(run_id: str, entries: Sequence[Entry], definition: Mapping[str, Any] | None) -> str:
+    """The report. `definition` is the runbook's state machine; without it the graph is left out."""
+    story = _Story(run_id, entries)
+    parts = [story.head(), story.summary(), story.findings(), story.changes(), story.decisions(), story.timeline()]
+    if definition is not None:
+        graph = path.mermaid(definition, path.taken(entries, definition))
+        parts.append(["## The path taken", "", "```mermaid", graph, "```"])
+    parts.append(story.evidence())
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+class _Story:
+    def __init__(self, run_id: str, entries: Sequence[Entry]) -> None:
+        self.run_id = run_id
+        self.entries = entries
+        self.first = self._detail("run.started")
+        self.closed = self._detail("run.closed")
+        self.diagnosis = self._detail("diagnosis.made")
+
+    def _detail(self, event: str) -> dict[str, Any]:
+        return next((dict(entry.detail) for entry in self.entries if entry.event == event), {})
+
+    def _of(self, *events: str) -> Iterator[Entry]:
+        return (entry for entry in self.entries if entry.event in events)
+
+    def head(self) -> list[str]:
+        ended = self.closed.get("error") or self.closed.get("outcome") or "has not ended"
+        return [f"# {self.run_id}: {ended}", "", _sentence(self._what_happened())]
+
+    def _what_happened(self) -> str:
+        if self.closed.get("cause"):
+            return str(self.closed["cause"])
+        if self.closed.get("reason"):
+            return str(self.closed["reason"])
+        return words.of_entry(self.entries[-1]) if self.entries else "There is nothing on its trail."
+
+    def summary(self) -> list[str]:
+        given = self.first.get("input")
+        given = given if isinstance(given, dict) else {}
+        named = next((entry.detail["caller"] for entry in self._of("run.attributed")), None)
+        seal = next(iter(self._of(SEALED)), None)
+        seconds = self.closed.get("seconds")
+        good = self.closed.get("outcome") == "SUCCEEDED"
+        rows = [
+            ("Target", ", ".join(self.first.get("targets", ())) or "none"),
+            ("Mode", given.get("mode", "plan")),
+            ("Why", given.get("reason", "not said")),
+            ("Asked for by", given.get("requested_by", "nobody")),
+            ("Started by (CloudTrail)", named or "UNVERIFIED: CloudTrail has not named the caller"),
+            ("Started", self.entries[0].at if self.entries else "never"),
+            ("Ended", next((entry.at for entry in self._of("run.closed")), "not yet")),
+            (
+                "Time to recover" if good and self.closed.get("verified") else "Ended after",
+                words.duration(seconds) if seconds is not None else "not yet",
+            ),
+            ("Sealed", seal.at if seal else "NOT YET"),
+        ]
+        wrong = [line for entry in self._of("run.attributed") for line in _list(entry.detail.get("contradictions"))]
+        return [*_table(["", ""], rows), *(f"\n**CONTRADICTION: {_sentence(str(line))}**" for line in wrong)]
+
+    def findings(self) -> list[str]:
+        found = self.diagnosis.get("findings", ())
+        rows = [(each["severity"], each["evidence"], each["meaning"]) for each in found]
+        head = ["## Findings", "", _sentence(words.verdict(self.diagnosis))] if self.diagnosis else []
+        return [*head, *(["", *_table(["Severity", "Evidence", "Meaning"], rows)] if rows else [])]
+
+    def changes(self) -> list[str]:
+        plan = self.diagnosis.get("plan") or {}
+        lines = ["## Changes"]
+        for number, change in enumerate(plan.get("changes", ()), 1):
+            status, calls = self._fate(number)
+            lines += [
+                "",
+                f"{number}. `{change['operation']}` ({change['phase']}): {status}",
+                "",
+                "   ```diff",
+                f"   - {change['was']}",
+                f"   + {change['becomes']}",
+                "   ```",
+                *(f"   {call}" for call in calls),
+            ]
+        return lines if len(lines) > 1 else ["## Changes", "", "None was planned."]
+
+    def _fate(self, number: int) -> tuple[str, list[str]]:
+        spoken = [entry for entry in self.entries if entry.detail.get("number") == number]
+        status = next((_STATUS[entry.event] for entry in reversed(spoken) if entry.event in _STATUS), "not applied")
+        made: list[tuple[str, Any]] = [
+            (entry.at, call) for entry in spoken for call in _list(entry.detail.get("calls"))
+        ]
+        return status, [
+            f"- {at} `{call['operation']}`: status {call.get('status')}, {call.get('duration_ms')} ms,"
+            f" request {call.get('request_id')}"
+            for at, call in made
+        ]
+
+    def decisions(self) -> list[str]:
+        rows = [
+            (entry.at, entry.actor, words.of_entry(entry))
+            for entry in self._of("approval.requested", "approval.decided", "approval.expired")
+        ]
+        plan = f"The plan's hash is `{self.diagnosis['plan_hash']}`." if self.diagnosis.get("plan_hash") else ""
+        if not rows:
+            return ["## Approval", "", f"Nobody was asked. {plan}".rstrip()]
+        return ["## Approval", "", plan, "", *_table(["Time", "Who", "What"], rows)]
+
+    def timeline(self) -> list[str]:
+        rows = [
+            (str(entry.seq), entry.at, words.short_person(entry.actor), entry.event, words.of_entry(entry))
+            for entry in self.entries
+        ]
+        return ["## Timeline", "", *_table(["#", "Time (UTC)", "Who", "Event", "What"], rows)]
+
+    def evidence(self) -> list[str]:
+        lines = ["## Evidence", ""]
+        if self.entries:
+            lines.append(
+                f"{words.verified(self.entries, faults(self.entries))}. Its head is `{self.entries[-1].hash}`."
+            )
+        return lines + [f"It is sealed with the key `sha256:{seal.detail['key']}`." for seal in self._of(SEALED)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _sentence(text: str) -> str:
+    return f"{' '.join(text.split()).rstrip('.')}."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    return [f"| {' | '.join(map(_cell, row))} |" for row in (head, ["---"] * len(head), *rows)]
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,187 @@
+"""Finding runs that have ended, by their summary entries: each search asks sparse indexes, and none scans the table.
+
+A run's summary is its closing entry, which is in the Audit table's indexes by target, by actor, by runbook and outcome,
+and by day. What is not in the index that is asked is compared afterwards.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runbooks.evidence import manifest
+from runbooks.policy import person
+from runbooks.store.tables import Item, packed, unpacked
+
+OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
+"""What a run can be closed as."""
+_FIRST, _LAST = "0000", "9999"
+"""Before and after every time that an entry can have."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What to look for; what is None is not looked at. Days are UTC, as `2026-11-21`, and both are included."""
+
+    target: str | None = None
+    actor: str | None = None
+    runbook: str | None = None
+    outcome: str | None = None
+    first_day: str | None = None
+    last_day: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run that has ended. `by` is the person behind the identity, `target` its first target."""
+
+    run_id: str
+    runbook: str
+    outcome: str
+    error: str | None
+    cause: str | None
+    ended_at: str
+    seconds: int
+    by: str
+    target: str | None
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Where it stands in the order of the results."""
+        return self.ended_at, self.run_id
+
+
+@dataclass(frozen=True)
+class Found:
+    """One page, the newest first. `before` leads to the next page; None: there is none."""
+
+    runs: Sequence[Summary]
+    before: str | None
+    items_read: int
+
+
+@dataclass(frozen=True)
+class _Partition:
+    index: str
+    attribute: str
+    value: str
+
+
+class Search:
+    """Searches an Audit table over a DynamoDB client. `runbooks` are the names that there are."""
+
+    def __init__(self, dynamodb: Any, table: str, runbooks: Sequence[str]) -> None:
+        self._dynamodb = dynamodb
+        self._table = table
+        self._runbooks = runbooks
+        self._read = 0
+
+    def find(self, criteria: Criteria, *, limit: int, before: str | None = None) -> Found:
+        """The newest runs that fit, `limit` at most, older than what `before` says.
+
+        Raises ValueError for a `before` that no page has given, and for a search by nothing but an open range of days.
+        """
+        self._read = 0
+        place = _place(before) if before else None
+        fitting = (
+            run
+            for run in self._newest_first(criteria, limit + 1, place)
+            if _fits(criteria, run) and (place is None or run.place < place)
+        )
+        runs = list(itertools.islice(fitting, limit + 1))
+        more = f"{runs[limit - 1].ended_at}/{runs[limit - 1].run_id}" if len(runs) > limit else None
+        return Found(runs[:limit], more, self._read)
+
+    def _newest_first(self, criteria: Criteria, page: int, place: tuple[str, str] | None) -> Iterator[Summary]:
+        low = criteria.first_day or _FIRST
+        high = f"{criteria.last_day}T~" if criteria.last_day else _LAST
+        if place is not None:
+            high = min(high, place[0])
+        partitions = self._partitions(criteria)
+        if partitions is not None:
+            return heapq.merge(
+                *(self._rows(each, low, high, page) for each in partitions), key=lambda run: run.place, reverse=True
+            )
+        if criteria.first_day is None or criteria.last_day is None:
+            raise ValueError("give a target, an actor, a runbook, an outcome, or a first and a last day")
+        days = reversed(list(manifest.days(criteria.first_day, criteria.last_day)))
+        return itertools.chain.from_iterable(
+            self._rows(_Partition("by-day", "day", day), low, high, page) for day in days if day <= high
+        )
+
+    def _partitions(self, criteria: Criteria) -> list[_Partition] | None:
+        """What must be asked, in the index that has the least of what is not meant. None: one day after the other."""
+        if criteria.target is not None:
+            return [_Partition("by-target", "target", criteria.target)]
+        if criteria.actor is not None:
+            return [_Partition("by-actor", "actor_index", person(criteria.actor))]
+        if criteria.runbook is None and criteria.outcome is None:
+            return None
+        runbooks = [criteria.runbook] if criteria.runbook else self._runbooks
+        outcomes = [criteria.outcome] if criteria.outcome else OUTCOMES
+        return [
+            _Partition("by-outcome", "runbook_outcome", f"{name}#{outcome}")
+            for name in runbooks
+            for outcome in outcomes
+        ]
+
+    def _rows(self, partition: _Partition, low: str, high: str, page: int) -> Iterator[Summary]:
+        """A partition's runs, the newest first, read a page at a time. Of the same time, in the order of their ids."""
+        summaries = (_summary(item) for item in self._items(partition, low, high, page))
+        for _, group in itertools.groupby(summaries, key=lambda run: run.ended_at):
+            yield from sorted(group, key=lambda run: run.place, reverse=True)
+
+    def _items(self, partition: _Partition, low: str, high: str, page: int) -> Iterator[Item]:
+        start: dict[str, Any] = {}
+        while True:
+            answer = self._dynamodb.query(
+                TableName=self._table,
+                IndexName=partition.index,
+                KeyConditionExpression="#key = :key AND #at BETWEEN :low AND :high",
+                ExpressionAttributeNames={"#key": partition.attribute, "#at": "at"},
+                ExpressionAttributeValues=packed({":key": partition.value, ":low": low, ":high": high}),
+                ScanIndexForward=False,
+                Limit=page,
+                **start,
+            )
+            self._read += answer["ScannedCount"]
+            yield from map(unpacked, answer["Items"])
+            if "LastEvaluatedKey" not in answer:
+                return
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _summary(item: Item) -> Summary:
+    detail = json.loads(item["detail"])
+    runbook, _, outcome = item["runbook_outcome"].partition("#")
+    return Summary(
+        run_id=item["run_id"],
+        runbook=runbook,
+        outcome=outcome,
+        error=detail.get("error"),
+        cause=detail.get("cause"),
+        ended_at=item["at"],
+        seconds=int(detail.get("seconds") or 0),
+        by=item["actor_index"],
+        target=item.get("target"),
+    )
+
+
+def _fits(criteria: Criteria, run: Summary) -> bool:
+    return (
+        criteria.target in {None, run.target}
+        and (criteria.actor is None or person(criteria.actor) == run.by)
+        and criteria.runbook in {None, run.runbook}
+        and criteria.outcome in {None, run.outcome}
+    )
+
+
+def _place(before: str) -> tuple[str, str]:
+    at, slash, run_id = before.partition("/")
+    if not (slash and at and run_id):
+        raise ValueError(f"{before!r} is not what a page of results ended with")
+    return at, run_id
