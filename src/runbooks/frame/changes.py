@@ -19,6 +19,7 @@ from runbooks.errors import (
     ChangeUnsettled,
     CheckFailed,
     PlanStale,
+    RunbookError,
     StepFailed,
     TargetBusy,
 )
@@ -348,6 +349,9 @@ def _call(
             described | {"cause": cause, "calls": _calls(aws)},
             also=[step.ledger.change_item(run.run_id, line, replaces=intent)],
         )
+        if isinstance(failure, RunbookError):
+            # The error goes on into the execution's history, and a service may quote what it was given.
+            raise type(failure)(aws.redact(str(failure))) from None
         raise
 
 
