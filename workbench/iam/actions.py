@@ -302,7 +302,7 @@ def _from_another_region(request: Request) -> Iterator[Need]:
     # SourceRegion is no part of the request: the SDK makes a presigned URL of it.
     source = str(request.parameters["SourceDBClusterSnapshotIdentifier"])
     if source.startswith("arn:") and source.split(":")[3] != request.region:
-        yield Need("rds:CrossRegionCommunication", EVERYTHING)
+        yield Need("rds:CrossRegionCommunication", source)
 
 
 def _group_of_cluster(action: str) -> Rule:
@@ -510,7 +510,6 @@ UNSCOPABLE = frozenset(
         "logs:ListLogDeliveries",
         "logs:PutResourcePolicy",
         "logs:UpdateLogDelivery",
-        "rds:CrossRegionCommunication",
         "rds:DescribeAccountAttributes",
         "rds:DescribeDBEngineVersions",
         "rds:DescribeOrderableDBInstanceOptions",
