@@ -13,8 +13,8 @@ from runbooks import clock
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Ledger
 
-PAGE = 1000
-"""Events that one call of GetExecutionHistory returns at most."""
+PAGE = 50
+"""Events in one call of GetExecutionHistory. The last page is read again with every look, so it is kept short."""
 
 
 @dataclass

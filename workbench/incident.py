@@ -290,15 +290,18 @@ class _Driver:
         Returns whether there were any.
         """
         due = [visit.state for visit in passed if visit.kind != "Task" or visit.exited]
-        if any(visit.state == _WAITING for visit in passed) and self._approval_is_pending():
+        if self._is_due(_WAITING) and any(visit.state == _WAITING for visit in passed) and self._approval_is_pending():
             due.append(_WAITING)
         return self._fire(due)
+
+    def _is_due(self, state: str) -> bool:
+        return state in self.scenario.on_state and state not in self._claimed
 
     def _fire(self, states: Iterable[str]) -> bool:
         fired = False
         for state in states:
             with self._claims:
-                if state not in self.scenario.on_state or state in self._claimed:
+                if not self._is_due(state):
                     continue
                 self._claimed.add(state)
             self.scenario.on_state[state](self.aws, self.execution_arn)

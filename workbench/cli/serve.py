@@ -48,7 +48,9 @@ def serve(
     Nothing of it leaves this machine, and nothing of it is kept.
     """
     incident = chosen_scenario(name, scenario) if name or scenario else None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        # A shell that starts it in the background has it ignore interrupts.
+        signal.signal(ending, signal.default_int_handler)
     try:
         with embedded(PACE, api_port=port) as aws, tempfile.TemporaryDirectory() as folder:
             if incident is not None:
