@@ -282,7 +282,7 @@ def test_who_is_asked_gets_the_plan_and_the_commands_over_sns_and_the_bus(
     (curl,) = [shlex.split(line) for line in lines if line.startswith("curl ")]
     assert curl[-1] == f"{aws.api_url}/runs/{run_id}/approval"
     assert f"aws:amz:{aws.region}:execute-api" in curl
-    (event,) = aws.events
+    (event,) = until(lambda: aws.events)
     assert (event["source"], event["detail-type"]) == ("runbooks-dev", "Runbook Approval Requested")
     assert event["detail"]["text"] == text
     ballot = json.loads(curl[curl.index("-d") + 1])

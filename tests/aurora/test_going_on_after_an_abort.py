@@ -68,6 +68,8 @@ def test_what_is_there_is_adopted_and_the_rerun_ends_as_the_run_would_have(
     aws: EmbeddedAws, name: str, state: str, taken_on: list[str]
 ) -> None:
     stopped(aws, name, state)
+    # A function that was at work when the run was stopped keeps the lock until it is surely over.
+    aws.clock.advance(minutes=5)
     second = again(aws, name)
     assert second.unexpected() == []
     assert adopted(second) == [f"rds:{operation}" for operation in taken_on]

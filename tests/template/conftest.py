@@ -8,6 +8,7 @@ import pytest
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
+from runbooks import catalogue
 from workbench.asl import template as sam
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def with_runbooks(source: dict[str, Any], count: int) -> dict[str, Any]:
     """The template with the first runbook's block repeated under other names, until there are so many."""
     source = copy.deepcopy(source)
     block = {key: value for key, value in source["Resources"].items() if key.startswith("EcsServiceRollback")}
-    for number in range(2, count + 1):
+    for number in range(len(catalogue.names()) + 1, count + 1):
         text = json.dumps(block)
         text = text.replace("EcsServiceRollback", f"Number{number}").replace("ecs-service-rollback", f"number-{number}")
         source["Resources"] |= json.loads(text)
