@@ -38,7 +38,7 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
 test: $(READY) ## All tests, with the coverage of what deploys
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=95
 
 fuzz: $(READY) ## 3,600 requests to the API, made from its OpenAPI document
 	FUZZ_REQUESTS=3600 $(BIN)/python -m pytest tests/api/test_fuzz.py -n $(WORKERS)

@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from workbench.embedded import EmbeddedAws
+from workbench.iam.flows import Watched
+from workbench.scenario import Scenario
 
-LONGEST = ("test_privilege.py", "test_races.py", "test_new.py", "test_commands.py")
-"""Modules with tests of a minute; they start first, so that no worker is left alone with one in the end."""
+FIRST = ("test_races.py", "test_scenarios.py", "test_new.py", "test_commands.py", "test_matrix.py")
+"""Modules with long tests; they start first, so that no worker is left alone with one in the end."""
+LAST = ("test_privilege.py",)
+"""What looks at what other tests have seen."""
+TOGETHER = ("test_new.py", "test_serve.py", "test_queries.py", "test_size.py", "test_rules.py")
+"""Modules whose tests share what takes long to make: one worker has all of them."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    def turn(item: pytest.Item) -> int:
+        name = item.path.name
+        return FIRST.index(name) - len(FIRST) if name in FIRST else int(name in LAST)
+
+    items.sort(key=turn)
+    for item in items:
+        if item.path.name in TOGETHER:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
+class Kept:
+    """What the incidents of this run of the tests have shown, whichever worker ran them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def keep(self, runbook: str, incident: Scenario, watched: Watched) -> None:
+        path = self._path(runbook, incident)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_bytes(pickle.dumps(watched))
+        unfinished.replace(path)
+
+    def find(self, runbook: str, incident: Scenario) -> Watched | None:
+        """None for an incident that no test has run yet, or that ended otherwise than it must."""
+        path = self._path(runbook, incident)
+        found: Watched | None = pickle.loads(path.read_bytes()) if path.exists() else None
+        return found
+
+    def _path(self, runbook: str, incident: Scenario) -> Path:
+        return self._folder / runbook / incident.name
+
+
+@pytest.fixture(scope="session")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    own = tmp_path_factory.getbasetemp()
+    return Kept((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "incidents")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,8 @@ from workbench.iam.template import Function, Statement, matches
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
 
+    from .conftest import Kept
+
 DIFFERS = {
     "cloudwatch:GetMetricData": "IAM knows datasets of OpenTelemetry only; CloudWatch's own metrics have no ARN",
     "ecs:ListTasks": "IAM is asked for *, or for container instances of the cluster, which Fargate has none of",
@@ -65,10 +67,10 @@ def all_needs(seen: Seen, functions: dict[str, Function]) -> set[Need]:
 
 
 def test_each_role_is_exactly_as_wide_as_the_calls_of_its_function(
-    embedded: EmbeddedAws, functions: dict[str, Function], reference: Any
+    embedded: EmbeddedAws, kept: Kept, functions: dict[str, Function], reference: Any
 ) -> None:
     """One test, since the calls take a minute to make: several workers would each make all of them."""
-    seen = seen_in_all_flows(embedded)
+    seen = seen_in_all_flows(embedded, known=kept.find)
     assert sorted(seen.unreviewed) == []
     assert set(seen.needed) == set(functions)
     assert differences(seen.needed, functions) == []
@@ -206,8 +208,8 @@ def formats_of(reference: Any, action: str) -> list[str]:
     """The ARNs that the action can be scoped to, as patterns. Raises KeyError if IAM has no such action."""
     service, _, name = action.partition(":")
     kinds = reference[service]["Actions"][name.lower()].get("Resources", [])
-    known = reference[service]["Resources"]
-    arns = [arn for kind in kinds for arn in known[kind]["ARNFormats"]]
+    known = {kind.lower(): resource for kind, resource in reference[service]["Resources"].items()}
+    arns = [arn for kind in kinds for arn in known[kind.lower()]["ARNFormats"]]
     return [re.sub(r"\$\{\w+\}", "[^:]*", arn) for arn in arns]
 
 

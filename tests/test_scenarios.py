@@ -9,18 +9,21 @@ import pytest
 
 from runbooks import catalogue
 from workbench import scenario
+from workbench.iam.flows import watch_incident
 from workbench.incident import run_scenario
 from workbench.scenario import Scenario
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
 
+    from .conftest import Kept
+
 ALL = [(name, each) for name in catalogue.names() for each in scenario.of(name).values()]
 
 
 @pytest.mark.parametrize(("runbook", "incident"), ALL, ids=[f"{name}-{each.name}" for name, each in ALL])
-def test_the_incident_ends_as_its_scenario_says(aws: EmbeddedAws, runbook: str, incident: Scenario) -> None:
-    ended = run_scenario(aws, runbook, incident)
+def test_the_incident_ends_as_its_scenario_says(aws: EmbeddedAws, kept: Kept, runbook: str, incident: Scenario) -> None:
+    ended, seen = watch_incident(aws, runbook, incident)
     assert ended.unexpected() == []
     assert (ended.status == "SUCCEEDED") == (incident.ends == "SUCCEEDED")
     assert ended.lock_free
@@ -29,6 +32,7 @@ def test_the_incident_ends_as_its_scenario_says(aws: EmbeddedAws, runbook: str, 
     assert len(told) == 1
     assert aws.defects == []
     assert aws.undelivered == []
+    kept.keep(runbook, incident, seen)
 
 
 @pytest.mark.parametrize("runbook", catalogue.names())

@@ -13,7 +13,7 @@ from runbooks import clock
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Ledger
 
-PAGE = 50
+PAGE = 20
 """Events in one call of GetExecutionHistory. The last page is read again with every look, so it is kept short."""
 
 

@@ -28,7 +28,7 @@ EVENTS = Path(__file__).parent.parent / "events"
 APPROVER = "bob"
 """Who decides; never the one who asks."""
 _WAITING = "Wait for approval"
-_POLL = 0.03
+_POLL = 0.06
 """Real seconds between two looks at the execution."""
 _APPLIED = {ChangeStatus.DONE, ChangeStatus.UNKNOWN, ChangeStatus.UNDOING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
 

@@ -387,12 +387,13 @@ class States:
 
     def _get_execution_history(self, given: dict[str, Any]) -> dict[str, Any]:
         run = self._run(given["executionArn"])
-        events = [] if run.environment is None else run.environment.event_manager.get_event_history()
-        for event in events:
-            event["timestamp"] = datetime.fromisoformat(event["timestamp"])
+        # The interpreter only ever adds events, so a page of them is copied and not, as moto does, all there are.
+        events = [] if run.environment is None else list(run.environment.event_manager._history_event_list)
         if given.get("reverseOrder"):
             events.reverse()
-        return _page("events", events, given)
+        page = _page("events", events, given)
+        page["events"] = [event | {"timestamp": datetime.fromisoformat(event["timestamp"])} for event in page["events"]]
+        return page
 
     # -- callbacks -----------------------------------------------------------------------------------------------------
 

@@ -38,13 +38,28 @@ _PATIENCE = 60.0
 """Real seconds that a flow waits for a run to end."""
 
 
+def _nothing() -> dict[str, dict[str, set[Need]]]:
+    return defaultdict(_no_calls)
+
+
+def _no_calls() -> dict[str, set[Need]]:
+    return defaultdict(set)
+
+
 @dataclass
 class Seen:
     """What the functions were seen to need. `unreviewed` has a sentence for each operation that the table lacks."""
 
-    needed: dict[str, dict[str, set[Need]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(set)))
+    needed: dict[str, dict[str, set[Need]]] = field(default_factory=_nothing)
     """By the function's name and the operation that it called."""
     unreviewed: set[str] = field(default_factory=set)
+
+    def add(self, other: Seen) -> None:
+        """What was seen another time as well."""
+        for name, called in other.needed.items():
+            for operation, needs in called.items():
+                self.needed[name][operation] |= needs
+        self.unreviewed |= other.unreviewed
 
 
 def allowed(aws: EmbeddedAws) -> dict[str, Function]:
@@ -53,9 +68,12 @@ def allowed(aws: EmbeddedAws) -> dict[str, Function]:
 
 
 @contextmanager
-def watched(aws: EmbeddedAws) -> Iterator[Seen]:
-    """Within the block, the calls of the stack's functions are seen, refused ones too: IAM is asked first."""
-    seen, lock = Seen(), threading.Lock()
+def watched(aws: EmbeddedAws, seen: Seen | None = None) -> Iterator[Seen]:
+    """Within the block, the calls of the stack's functions are seen, refused ones too: IAM is asked first.
+
+    They are added to what was `seen` before.
+    """
+    seen, lock = seen or Seen(), threading.Lock()
     keys = keys_of(aws.stack, translation_of(aws.stack))
     names = {function.name for function in aws.stack.functions}
     endpoint = aws._endpoint
@@ -86,27 +104,52 @@ def watched(aws: EmbeddedAws) -> Iterator[Seen]:
         del endpoint._answer
 
 
-def seen_in_all_flows(aws: EmbeddedAws, tell: Callable[[str], None] = lambda _: None) -> Seen:
+@dataclass(frozen=True)
+class Watched:
+    """One incident of a runbook, run to its end: what its functions needed, and what would take its changes back."""
+
+    seen: Seen
+    undos: frozenset[str]
+    """Operations; none if the run did not succeed."""
+
+
+def watch_incident(aws: EmbeddedAws, runbook: str, incident: Scenario) -> tuple[Incident, Watched]:
+    """Runs the incident on an account that was reset."""
+    with watched(aws) as seen:
+        ended = run_scenario(aws, runbook, incident)
+    undos = _undos(ended) if ended.status == "SUCCEEDED" else set()
+    return ended, Watched(seen, frozenset(undos))
+
+
+def seen_in_all_flows(
+    aws: EmbeddedAws,
+    tell: Callable[[str], None] = lambda _: None,
+    known: Callable[[str, Scenario], Watched | None] = lambda _runbook, _incident: None,
+) -> Seen:
     """Runs every scenario of every runbook, and what none has: undos that no run came to, and ends of runs.
 
-    `tell` is told what comes next.
+    `tell` is told what comes next. An incident that is `known` is not run again.
 
     Takes two or three seconds a scenario.
     """
-    with watched(aws) as seen:
-        for runbook in catalogue.names():
-            ways_back: dict[str, Scenario] = {}
-            for each in scenario.of(runbook).values():
+    seen = Seen()
+    ways_back: dict[tuple[str, str], Scenario] = {}
+    for runbook in catalogue.names():
+        for each in scenario.of(runbook).values():
+            found = known(runbook, each)
+            if found is None:
                 aws.reset()
                 tell(f"{runbook}: {each.title}")
-                ended = run_scenario(aws, runbook, each)
-                if ended.status == "SUCCEEDED":
-                    ways_back |= dict.fromkeys(_undos(ended), each)
-            for operation, each in ways_back.items():
-                if operation not in seen.needed[f"{aws.stack_name}-{runbook}-act"]:
-                    aws.reset()
-                    tell(f"{runbook}: {each.title}; it cannot be verified, so {operation} takes it back")
-                    run_scenario(aws, runbook, _not_verified(runbook, each))
+                _, found = watch_incident(aws, runbook, each)
+            seen.add(found.seen)
+            ways_back |= {(runbook, operation): each for operation in found.undos}
+    with watched(aws, seen):
+        for (runbook, operation), each in ways_back.items():
+            if operation not in seen.needed[f"{aws.stack_name}-{runbook}-act"]:
+                aws.reset()
+                tell(f"{runbook}: {each.title}; it cannot be verified, so {operation} takes it back")
+                run_scenario(aws, runbook, _not_verified(runbook, each))
+        for runbook in catalogue.names():
             aws.reset()
             tell(f"{runbook}: An execution is gone, and the sweep finds its run")
             _lost(aws, runbook)

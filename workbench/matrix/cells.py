@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -147,27 +148,32 @@ def all_cells() -> list[Cell]:
 
 TURNS = 3
 """Of the first phase, and of the undo, so many cells are in the covering part; of any other state one."""
+ALIKE = 2
+"""Of the states that ask one step of one function, e.g. the looks of all phases, so many are in it."""
 
 
 def covering(cells: list[Cell]) -> list[Cell]:
-    """A part that takes minutes instead of half an hour: of each state one cell, and three of a runbook's first phase
-    and of its undo, with the failures taking turns so that each of them is there for each runbook that has states
-    enough."""
-    failures = list(Failure)
+    """A part that takes minutes instead of an hour: of each runbook every kind of step, its first phase and its undo
+    more closely, with the failures taking turns so that each of them is there."""
     by_state: dict[tuple[str, str], dict[Failure, Cell]] = {}
     for cell in cells:
         if not cell.why_not:
             by_state.setdefault((cell.runbook, cell.step.state), {})[cell.failure] = cell
     chosen: list[Cell] = []
-    turn = 0
-    closely: set[tuple[str, str]] = set()
+    states: Counter[tuple[str, str]] = Counter()
+    waiting: dict[str, list[Failure]] = {}
     for (runbook, _), possible in by_state.items():
         step = next(iter(possible.values())).step
-        first = step.changes_the_target and (runbook, step.name) not in closely
-        closely.add((runbook, step.name))
-        for _ in range(min(TURNS if first else 1, len(possible))):
-            while failures[turn % len(failures)] not in possible:
-                turn += 1
-            chosen.append(possible[failures[turn % len(failures)]])
-            turn += 1
+        kind = (runbook, step.name)
+        states[kind] += 1
+        if states[kind] > ALIKE:
+            continue
+        closely = step.changes_the_target and states[kind] == 1
+        # The failure whose turn was the longest ago is next, if it can happen there.
+        turns = waiting.setdefault(runbook, list(Failure))
+        for _ in range(min(TURNS if closely else 1, len(possible))):
+            failure = next(each for each in turns if each in possible)
+            turns.remove(failure)
+            turns.append(failure)
+            chosen.append(possible[failure])
     return chosen
