@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from runbooks.arn import arn
@@ -30,6 +30,10 @@ class Settings:
     """The key that seals are signed with; empty for every function but the sealer."""
     archive: str = ""
     """The bucket of the archive; empty for every function that does not archive."""
+    starting_roles: frozenset[str] = frozenset()
+    """The ARNs of the roles of the functions that start runs in somebody's name; only attribution asks."""
+    schedules: dict[str, str] = field(default_factory=dict)
+    """This stack's schedules that start runs, by the ARN of their role; only attribution asks."""
 
     @classmethod
     def from_env(cls) -> Self:
@@ -47,6 +51,8 @@ class Settings:
             api_url=os.environ.get("API_URL", ""),
             signing_key=os.environ.get("SIGNING_KEY", ""),
             archive=os.environ.get("ARCHIVE", ""),
+            starting_roles=frozenset(role for role in os.environ.get("STARTING_ROLES", "").split(",") if role),
+            schedules=dict(pair.split("=", 1) for pair in os.environ.get("SCHEDULES", "").split(",") if pair),
         )
 
     def role_in(self, alias: str) -> str:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbooks import clock
 from runbooks.api.approvals import Ballot, decide
 from runbooks.api.http import Problem
 from runbooks.frame.attribute import caller_of
+from runbooks.model import digest
 from runbooks.store.audit import Entry
-from runbooks.store.runs import Ledger
+from runbooks.store.runs import Ledger, Run
+from runbooks.store.starts import Start, Starts
+from runbooks.store.tables import Tables
 from workbench import scenario
-from workbench.incident import Incident, run_scenario
+from workbench.incident import Incident, api_event, run_scenario, start_input
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
@@ -99,6 +106,110 @@ def test_what_cloudtrail_says_too_late_is_told_and_the_seal_stays(aws: EmbeddedA
     aws.cloudtrail("mallory")
     assert attribution(ledger, run_id) == []
     assert "The run was sealed before; its trail does not say this." in alarms(aws)[0]
+
+
+# -- what this stack starts itself -------------------------------------------------------------------------------------
+
+ALARM = Path(__file__).parents[2] / "events/triggers/alarm-on-an-ecs-service.json"
+ALICE = "arn:aws:iam::123456789012:user/alice"
+
+
+def begun(aws: EmbeddedAws, ledger: Ledger, run_id: str | None = None) -> Run:
+    """The run once it has ended: that one, or the only one that there is."""
+    give_up = time.monotonic() + 30
+    while not ((runs := ledger.runs_of(RUNBOOK)) and runs[0].status == "closed"):
+        assert time.monotonic() < give_up, runs
+        time.sleep(0.02)
+    aws.settle()
+    (run,) = runs
+    assert run_id in {None, run.run_id}
+    return run
+
+
+def through_the_api(aws: EmbeddedAws) -> str:
+    body = {"runbook": RUNBOOK, "input": json.loads(start_input(RUNBOOK, "plan-only"))}
+    answer = aws.invoke("ApiFunction", api_event(aws.account_id, "POST", "/runs", body, user="alice"))
+    assert answer["statusCode"] == 201, answer
+    return str(json.loads(answer["body"])["run_id"])
+
+
+def by_a_trigger(aws: EmbeddedAws) -> str:
+    return str(aws.invoke("TriggerFunction", json.loads(ALARM.read_text(encoding="utf-8")))["started"])
+
+
+def directly(aws: EmbeddedAws, document: dict[str, Any], name: str) -> None:
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}"
+    aws.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("how", "function", "asks"),
+    [
+        (through_the_api, "api", ALICE),
+        (by_a_trigger, "trigger", "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:"),
+    ],
+)
+def test_a_run_that_a_function_of_this_stack_started_is_whose_name_it_was_started_in(
+    aws: EmbeddedAws, ledger: Ledger, how: Any, function: str, asks: str
+) -> None:
+    SCENARIOS["health-checks-fail"].arrange(aws)
+    run = begun(aws, ledger, how(aws))
+    aws.cloudtrail("nobody in particular")
+    (entry,) = attribution(ledger, run.run_id)
+    assert str(entry.detail["caller"]).startswith(f"arn:aws:sts::{aws.account_id}:assumed-role/")
+    assert str(entry.detail["caller"]).endswith(f"/{aws.stack_name}-{function}")
+    assert str(entry.detail["on_behalf_of"]).startswith(asks)
+    assert entry.detail["contradictions"] == []
+    assert begun(aws, ledger).attributed_to == run.requested_by
+    assert alarms(aws) == []
+
+
+def test_whoever_starts_a_run_in_the_place_of_the_api_is_found_out(aws: EmbeddedAws, ledger: Ledger) -> None:
+    """The record that vouches is there, and another was faster than the function that wrote it."""
+    SCENARIOS["health-checks-fail"].arrange(aws)
+    document = json.loads(start_input(RUNBOOK, "plan-only")) | {"requested_by": ALICE}
+    record = Start(
+        execution="api-1",
+        runbook=RUNBOOK,
+        requested_by=ALICE,
+        input_hash=digest(document),
+        at=clock.iso(aws.clock.now()),
+    )
+    Starts(Tables(aws.outputs["StateTableName"], aws.outputs["AuditTableName"], aws.client("dynamodb"))).claim(record)
+    directly(aws, document, "api-1")
+    run = begun(aws, ledger)
+    assert run.identity == "verified"
+    aws.cloudtrail("mallory")
+    (entry,) = attribution(ledger, run.run_id)
+    assert entry.detail["on_behalf_of"] is None
+    (wrong,) = entry.detail["contradictions"]  # type: ignore[misc]
+    mallory = "arn:aws:iam::123456789012:user/mallory"
+    assert wrong == f"this stack started it in the name of {ALICE}, and CloudTrail says that {mallory} started the run"
+    assert len(alarms(aws)) == 1
+
+
+@pytest.mark.parametrize(
+    ("claims", "contradicted"), [("schedule", False), ("runbooks-dev-nightly-restore", False), ("alice", True)]
+)
+def test_a_schedule_speaks_for_itself_alone(
+    aws: EmbeddedAws, ledger: Ledger, claims: str, *, contradicted: bool
+) -> None:
+    SCENARIOS["health-checks-fail"].arrange(aws)
+    directly(aws, json.loads(start_input(RUNBOOK, "plan-only")) | {"requested_by": claims}, "night-1")
+    run = begun(aws, ledger)
+    aws.cloudtrail(aws.stack.resources["NightlyRestoreRole"].attributes["Arn"])
+    (entry,) = attribution(ledger, run.run_id)
+    assert entry.detail["schedule"] == begun(aws, ledger).attributed_to == "runbooks-dev-nightly-restore"
+    assert bool(entry.detail["contradictions"]) == bool(alarms(aws)) == contradicted
+
+
+def test_a_function_of_this_stack_vouches_for_nobody_whom_it_has_no_record_of(aws: EmbeddedAws, ledger: Ledger) -> None:
+    SCENARIOS["health-checks-fail"].arrange(aws)
+    directly(aws, json.loads(start_input(RUNBOOK, "plan-only")), "made-up")
+    run = begun(aws, ledger)
+    aws.cloudtrail(aws.stack.resources["ApiRole"].attributes["Arn"])
+    (entry,) = attribution(ledger, run.run_id)
+    assert (entry.detail["on_behalf_of"], len(alarms(aws))) == (None, 1)
 
 
 def start(**changes: Any) -> dict[str, Any]:

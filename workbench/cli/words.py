@@ -169,7 +169,12 @@ def _closed(detail: Detail) -> str:
 
 def _attributed(detail: Detail) -> str:
     wrong = "; ".join(detail.get("contradictions", ()))
-    return f"CloudTrail: {detail.get('caller')} started it{f'. CONTRADICTION: {wrong}' if wrong else ''}"
+    name = detail.get("on_behalf_of")
+    behalf = f" on behalf of {name}" if name else ""
+    schedule = f" for the schedule {detail['schedule']}" if detail.get("schedule") else ""
+    return (
+        f"CloudTrail: {detail.get('caller')} started it{behalf}{schedule}{f'. CONTRADICTION: {wrong}' if wrong else ''}"
+    )
 
 
 def _sealed(detail: Detail) -> str:

@@ -348,9 +348,10 @@ class EmbeddedAws:
         self._events.emit(event)
 
     def cloudtrail(self, user: str, execution_arn: str | None = None) -> None:
-        """Hands CloudTrail's record of each execution's start to the rules; all were started by that IAM user.
+        """Hands CloudTrail's record of each execution's start to the rules: those that functions started, as theirs.
 
-        With an ARN only that execution's. CloudTrail takes some minutes for it, so it does not come by itself.
+        All others were started by that IAM user or, if it is the ARN of a role, by a session of that role. With an
+        execution's ARN only that one's. CloudTrail takes some minutes for it, so it does not come by itself.
         """
         for run in list(self._states.runs):
             if execution_arn in (None, run.arn):

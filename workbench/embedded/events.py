@@ -48,10 +48,28 @@ class Events:
         self.emit(self._envelope("aws.states", ENDED, [run.arn], _ended_detail(run)))
 
     def execution_started(self, run: Run, user: str) -> None:
-        """Tells the rules that match of the StartExecution call, as CloudTrail does some minutes later."""
+        """Tells the rules that match of the StartExecution call, as CloudTrail does some minutes later.
+
+        `user` is who started what no function has: an IAM user's name, or the ARN of a role for a session of it.
+        """
         event = self._envelope("aws.states", CALLED, [], {})
-        event["detail"] = _called_detail(run, user, event)
+        event["detail"] = _called_detail(run, self._identity_of(run, user), event)
         self.emit(event)
+
+    def _identity_of(self, run: Run, user: str) -> dict[str, Any]:
+        function = self._functions.find(run.starter)
+        if function is not None:
+            return _session(function.role, function.name, self._account)
+        if ":role/" in user:
+            return _session(user, "session", self._account)
+        return {
+            "type": "IAMUser",
+            "principalId": f"AIDA{user.upper():X<17.17}",
+            "arn": f"arn:aws:iam::{self._account}:user/{user}",
+            "accountId": self._account,
+            "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "userName": user,
+        }
 
     def put(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
         """PutEvents: each entry becomes an event on the default bus, and `sent` keeps it."""
@@ -171,20 +189,36 @@ def _failed_batch(source: EventSource, record: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def _called_detail(run: Run, user: str, event: dict[str, Any]) -> dict[str, Any]:
+def _session(role: str, name: str, account: str) -> dict[str, Any]:
+    """CloudTrail's `userIdentity` of a call that a session of a role made; a function's session has its name."""
+    principal = "AROAIOSFODNN7EXAMPLE"
+    short = role.rpartition("/")[2]
+    return {
+        "type": "AssumedRole",
+        "principalId": f"{principal}:{name}",
+        "arn": f"arn:aws:sts::{account}:assumed-role/{short}/{name}",
+        "accountId": account,
+        "accessKeyId": "ASIAIOSFODNN7EXAMPLE",
+        "sessionContext": {
+            "sessionIssuer": {
+                "type": "Role",
+                "principalId": principal,
+                "arn": role,
+                "accountId": account,
+                "userName": short,
+            },
+            "attributes": {"creationDate": "2026-11-21T03:00:00Z", "mfaAuthenticated": "false"},
+        },
+    }
+
+
+def _called_detail(run: Run, caller: dict[str, Any], event: dict[str, Any]) -> dict[str, Any]:
     """CloudTrail's record of the call. Its times are in seconds; the input is not in it."""
     account, base = event["account"], run.machine.arn
     qualifier = run.alias or run.version
     return {
         "eventVersion": "1.11",
-        "userIdentity": {
-            "type": "IAMUser",
-            "principalId": f"AIDA{user.upper():X<17.17}",
-            "arn": f"arn:aws:iam::{account}:user/{user}",
-            "accountId": account,
-            "accessKeyId": "AKIAIOSFODNN7EXAMPLE",
-            "userName": user,
-        },
+        "userIdentity": caller,
         "eventTime": run.started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "eventSource": "states.amazonaws.com",
         "eventName": "StartExecution",

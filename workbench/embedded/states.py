@@ -28,7 +28,7 @@ from moto.stepfunctions.parser.backend.execution import Execution
 from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.parser.backend.execution_worker_comm import ExecutionWorkerCommunication
 
-from workbench.embedded.calls import Call, ServiceError
+from workbench.embedded.calls import CLIENT, Call, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
 from workbench.embedded.interpreter import forget_threads, parsed
@@ -69,6 +69,7 @@ class Run:
     alias: str | None
     text: str
     started: datetime
+    starter: str = CLIENT
     execution: Any = None
     status: str = "RUNNING"
     stopped: datetime | None = None
@@ -179,6 +180,8 @@ class States:
         operation = _OPERATIONS.get(call.operation)
         if operation is None:
             raise NotImplementedError(f"{call.operation} is not among the operations of the embedded Step Functions")
+        if call.operation == "StartExecution":
+            return self._start_execution(call.params, call.caller)
         return operation(self, call.params)
 
     # -- machines ------------------------------------------------------------------------------------------------------
@@ -255,7 +258,7 @@ class States:
 
     # -- executions ----------------------------------------------------------------------------------------------------
 
-    def _start_execution(self, given: dict[str, Any]) -> dict[str, Any]:
+    def _start_execution(self, given: dict[str, Any], starter: str = CLIENT) -> dict[str, Any]:
         machine, version, alias = self._find(given["stateMachineArn"])
         text = given.get("input", "{}")
         _check_input(text)
@@ -268,7 +271,7 @@ class States:
                 if earlier.status == "RUNNING" and earlier.text == text:
                     return {"executionArn": arn, "startDate": earlier.started}
                 raise ServiceError("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
-            run = Run(arn, name, machine, version, alias, text, _milliseconds(self._clock.now()))
+            run = Run(arn, name, machine, version, alias, text, _milliseconds(self._clock.now()), starter)
             run.execution = self._interpreted(run)
             self._runs[arn] = run
             run.execution.start()

@@ -1,10 +1,12 @@
 """Who really started a run: CloudTrail's event of the `StartExecution` call names the caller, whatever the input says.
 
-EventBridge hands the event over some minutes after the call, if the account has a trail.
+EventBridge hands the event over some minutes after the call, if the account has a trail. What the API or a trigger has
+started, a function of this stack has called for; it knows from IAM, or from the event, in whose name.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
@@ -16,10 +18,30 @@ from runbooks.aws.redaction import redact
 from runbooks.frame.notify import count, publish
 from runbooks.frame.step import Frame, frame, logger
 from runbooks.policy import person
+from runbooks.settings import Settings
 from runbooks.store.runs import Approval, Run, run_id_of
 
 STATE = "Attribute"
 """The state that entries about the starter carry."""
+ANY_SCHEDULE = "schedule"
+"""What a schedule may call itself in its input, besides its name."""
+
+
+@dataclass(frozen=True)
+class Starter:
+    """Who made the call. `arn` is the caller that CloudTrail names; `role` the role whose session that is, if any."""
+
+    arn: str
+    role: str = ""
+    schedule: str | None = None
+    """The schedule of this stack whose role it is."""
+    on_behalf_of: str | None = None
+    """In whose name a function of this stack made the call."""
+
+    @property
+    def who(self) -> str:
+        """Whoever is behind the call, as far as anybody can know."""
+        return self.on_behalf_of or self.schedule or self.arn
 
 
 def caller_of(identity: dict[str, Any]) -> str:
@@ -27,15 +49,39 @@ def caller_of(identity: dict[str, Any]) -> str:
     return str(identity.get("arn") or identity.get("invokedBy") or identity.get("principalId") or identity.get("type"))
 
 
-def contradictions(run: Run, approval: Approval | None, caller: str) -> list[str]:
+def starter_of(run: Run, identity: dict[str, Any], settings: Settings) -> Starter:
+    """Who CloudTrail says has started the run, and what this stack knows of that caller."""
+    role = str(((identity.get("sessionContext") or {}).get("sessionIssuer") or {}).get("arn") or "")
+    in_a_name = run.identity == "verified" and role in settings.starting_roles
+    return Starter(
+        arn=caller_of(identity),
+        role=role,
+        schedule=settings.schedules.get(role),
+        on_behalf_of=run.requested_by if in_a_name else None,
+    )
+
+
+def contradictions(run: Run, approval: Approval | None, starter: Starter) -> list[str]:
     """What CloudTrail's caller contradicts, a sentence each: the name in the input, or that somebody else approved."""
     found = []
-    if run.requested_by and person(run.requested_by) != person(caller):
-        found.append(f"the input says that {run.requested_by} asks, and CloudTrail says that {caller} started the run")
+    if not _is_as_claimed(run, starter):
+        claim = "this stack started it in the name of" if run.identity == "verified" else "the input says that"
+        asks = "" if run.identity == "verified" else " asks"
+        by = f"the schedule {starter.schedule}" if starter.schedule else starter.arn
+        found.append(f"{claim} {run.requested_by}{asks}, and CloudTrail says that {by} started the run")
     decided_by = approval.decided_by if approval else None
-    if decided_by is not None and person(decided_by) == person(caller):
-        found.append(f"{decided_by} decided on a run that {caller} started: nobody decides on their own run")
+    if decided_by is not None and person(decided_by) == person(starter.who):
+        found.append(f"{decided_by} decided on a run that {starter.who} started: nobody decides on their own run")
     return found
+
+
+def _is_as_claimed(run: Run, starter: Starter) -> bool:
+    if run.identity == "verified":
+        # Whoever else starts it under this name and with this input has only pretended to be our function.
+        return starter.on_behalf_of is not None
+    if starter.schedule is not None:
+        return run.requested_by in {"", ANY_SCHEDULE, starter.schedule}
+    return not run.requested_by or person(run.requested_by) == person(starter.arn)
 
 
 def attribute(frame: Frame, detail: dict[str, Any]) -> str:
@@ -48,12 +94,14 @@ def attribute(frame: Frame, detail: dict[str, Any]) -> str:
     if run is None:
         logger.warning("somebody started an execution that has no run", extra={"execution": execution})
         return "no run"
-    caller = caller_of(detail.get("userIdentity") or {})
+    starter = starter_of(run, detail.get("userIdentity") or {}, frame.settings)
     if run.attributed_to is not None:
         return "known"
-    wrong = contradictions(run, frame.ledger.approval(run.run_id), caller)
+    wrong = contradictions(run, frame.ledger.approval(run.run_id), starter)
     told = {
-        "caller": caller,
+        "caller": starter.arn,
+        "on_behalf_of": starter.on_behalf_of,
+        "schedule": starter.schedule,
         "claimed": run.requested_by,
         "contradictions": wrong,
         "event_id": detail.get("eventID"),
@@ -61,7 +109,7 @@ def attribute(frame: Frame, detail: dict[str, Any]) -> str:
         "source_ip": detail.get("sourceIPAddress"),
         "user_agent": detail.get("userAgent"),
     }
-    attributed = frame.ledger.attribute(run, caller, redact(told), state=STATE, now=clock.utc_now())
+    attributed = frame.ledger.attribute(run, starter.who, redact(told), state=STATE, now=clock.utc_now())
     if wrong:
         count("RequestersContradicted")
         late = "" if attributed.attributed_to else "\nThe run was sealed before; its trail does not say this."
