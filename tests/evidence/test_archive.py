@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 
 from runbooks.evidence import archive
 from runbooks.evidence.archive import TrailBroken
+from runbooks.frame import archive as archiver
 from runbooks.store.audit import from_item
 from runbooks.store.runs import Ledger, Run
 from workbench.embedded.functions import EmbeddedFunctionError
@@ -20,6 +22,7 @@ from .conftest import Auditor, Ended
 from .sealed import new_key, trail
 
 if TYPE_CHECKING:
+    from runbooks.frame.step import Frame
     from workbench.embedded import EmbeddedAws
 
 ALICE = "arn:aws:iam::123456789012:user/alice"
@@ -128,6 +131,34 @@ def test_one_that_fails_for_a_moment_is_archived_the_next_time(aws: EmbeddedAws,
     sealed(aws, ledger, ended("a"))
     assert len(objects(aws)) == 1
     assert parked(aws) == []
+
+
+def test_one_that_never_goes_does_not_take_those_behind_it_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[str] = []
+
+    def keep(_: object, name: str) -> str:
+        if name.startswith("poison"):
+            raise TrailBroken(name)
+        kept.append(name)
+        return name
+
+    monkeypatch.setattr(archiver, "keep", keep)
+    names = ["poison-1", "good-1", "poison-2", "good-2"]
+    records = [
+        {"dynamodb": {"Keys": {"run_id": {"S": name}}, "SequenceNumber": str(number)}}
+        for number, name in enumerate(names, 1)
+    ]
+    assert archiver.keep_all(cast("Frame", None), records) == ["1", "3"]
+    assert kept == ["good-1", "good-2"]
+
+
+def test_the_same_trail_that_was_packed_otherwise_is_the_same(aws: EmbeddedAws, ledger: Ledger, ended: Ended) -> None:
+    """Another version of the compressor may do so."""
+    sealed(aws, ledger, ended("a"))
+    ((key, data),) = objects(aws).items()
+    packed = gzip.compress(archive.text(data), compresslevel=1)
+    aws.client("s3").put_object(Bucket=aws.outputs["ArchiveName"], Key=key, Body=packed)
+    assert aws.invoke("ArchiveFunction", {"trails": ["a"]}) == {"archived": [key]}
 
 
 # -- the day's comparison ----------------------------------------------------------------------------------------------

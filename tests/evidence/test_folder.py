@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -82,11 +83,46 @@ def test_an_edited_line_is_named(copy: Path) -> None:
 )
 def test_what_the_archiver_did_not_write_is_refused(copy: Path, content: bytes) -> None:
     (copy / "trails/day=2026-11-21/run-1.jsonl.gz").write_bytes(content)
-    if content:
-        with pytest.raises(NotCanonical, match=r"run-1\.jsonl\.gz is not as the archiver writes it"):
-            faults(copy)
-    else:
-        assert "run-1: it has no entries" in faults(copy)
+    with pytest.raises(NotCanonical, match=r"run-1\.jsonl\.gz is not as the archiver writes it"):
+        faults(copy)
+
+
+def _lines(change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    return lambda data: gzip.compress(change(gzip.decompress(data)), mtime=0)
+
+
+@pytest.mark.parametrize(
+    ("how", "why"),
+    [
+        (_lines(lambda lines: lines.replace(b',"at":', b', "at":', 1)), "canonical"),
+        (_lines(lambda lines: lines.replace(b'{"actor":', b'{"actor":"bob","actor":', 1)), "canonical"),
+        (_lines(lambda lines: lines.replace(b'"alice"', b'"\\u0061lice"', 1)), "canonical"),
+        (_lines(lambda lines: lines.replace(b"\n", b"\r\n")), "canonical"),
+        (_lines(lambda lines: lines.removesuffix(b"\n")), "canonical"),
+        (_lines(lambda lines: lines + b"\n"), "not as the archiver writes it"),
+        (lambda data: data + gzip.compress(b"", mtime=0), "something follows"),
+        (lambda data: data + b"\0" * 8, "something follows"),
+        (lambda data: data[:-4], "its end is missing"),
+    ],
+    ids=["space", "key twice", "escape", "CRLF", "no last line end", "empty line", "second member", "zeros", "cut"],
+)
+def test_other_bytes_that_say_the_same_are_refused(copy: Path, how: Callable[[bytes], bytes], why: str) -> None:
+    path = copy / "trails/day=2026-11-21/run-1.jsonl.gz"
+    changed = how(path.read_bytes())
+    assert changed != path.read_bytes()
+    path.write_bytes(changed)
+    with pytest.raises(NotCanonical, match=why):
+        faults(copy)
+
+
+def test_a_trail_in_the_folder_of_another_day_or_kind_is_named(copy: Path) -> None:
+    there = copy / "trails/day=2026-11-21/run-1.jsonl.gz"
+    for folder in ("trails/day=2026-11-20", "manifests/day=2026-11-21", "trails"):
+        (copy / folder).mkdir(exist_ok=True)
+        moved = there.rename(copy / folder / there.name)
+        assert faults(copy) == ["run-1: it was moved: the archiver has put it into trails/day=2026-11-21"]
+        moved.rename(there)
+    assert faults(copy) == []
 
 
 def test_a_run_that_is_there_twice_is_refused(copy: Path) -> None:

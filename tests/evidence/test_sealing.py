@@ -1,19 +1,25 @@
-"""A run is sealed when its starter is known, or after two hours; each day has its manifest; nothing follows a seal."""
+"""A run is sealed when its starter is known, or after a set time; each day has its manifest; nothing follows a seal."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
-from typing import TYPE_CHECKING
+from datetime import datetime, timedelta
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from runbooks.evidence.manifest import Page
+from runbooks.frame import seal
 from runbooks.store.runs import Ledger, Run
+from runbooks.store.tables import Conflict
+from workbench.cli import words
 from workbench.embedded.functions import EmbeddedFunctionError
 
 from .conftest import Auditor, Ended
 
 if TYPE_CHECKING:
+    from runbooks.frame.step import Frame
     from workbench.embedded import EmbeddedAws
 
 ALICE = "arn:aws:iam::123456789012:user/alice"
@@ -47,6 +53,49 @@ def test_a_run_whose_starter_stays_unknown_is_sealed_after_two_hours(
     assert aws.invoke("SealFunction", {}) == {"sealed": 1}
     assert auditor.check("a").verified
     assert ledger.trail("a")[-1].detail["attributed_to"] is None
+
+
+def test_a_run_whose_requester_aws_vouches_for_waits_twenty_minutes_for_cloudtrail_and_says_so_in_its_seal(
+    aws: EmbeddedAws, ledger: Ledger, ended: Ended, auditor: Auditor
+) -> None:
+    ended("a", identity="verified")
+    aws.clock.advance(minutes=19)
+    assert aws.invoke("SealFunction", {}) == {"sealed": 0}
+    aws.clock.advance(minutes=2)
+    assert aws.invoke("SealFunction", {}) == {"sealed": 1}
+    assert auditor.check("a").verified
+    seal = ledger.trail("a")[-1]
+    assert (seal.detail["identity"], seal.detail["attributed_to"]) == ("verified", None)
+    assert words.of_entry(seal).startswith("asked for by alice, whom AWS vouches for; ")
+
+
+def test_a_round_stops_when_another_sealer_has_turned_to_another_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left is sealed in the round after, under the manifest of the day that it then is."""
+    tried: list[str] = []
+
+    class Sealer:
+        def __init__(self, *_: object) -> None: ...
+
+        def seal(self, run: Run, page: Page, now: datetime) -> Page:
+            tried.append(run.run_id)
+            raise Conflict
+
+        def page(self) -> Page:
+            return Page(day="2026-11-22", seq=1, head="0" * 64)
+
+    waiting = {
+        name: Run(run_id=name, runbook="r", execution_arn=name, started_at="", status="closed", attributed_to="alice")
+        for name in ("a", "b")
+    }
+    frame = SimpleNamespace(
+        tables=None, ledger=SimpleNamespace(unsealed=lambda: list(waiting.values()), find=waiting.__getitem__)
+    )
+    monkeypatch.setattr(seal, "Seals", Sealer)
+    monkeypatch.setattr(seal, "signer", lambda _: None)
+    monkeypatch.setattr(seal, "count", lambda *_: None)
+    monkeypatch.setattr(seal, "turned", lambda *_: Page(day="2026-11-21", seq=1, head="0" * 64))
+    assert seal.seal_due(cast("Frame", frame)) == 0
+    assert tried == ["a"]
 
 
 def test_a_run_whose_end_was_not_told_yet_is_not_sealed(aws: EmbeddedAws, ledger: Ledger, ended: Ended) -> None:

@@ -178,7 +178,11 @@ def _attributed(detail: Detail) -> str:
 
 
 def _sealed(detail: Detail) -> str:
-    who = f"started by {detail['attributed_to']}" if detail.get("attributed_to") else "its starter is UNVERIFIED"
+    who = "its starter is UNVERIFIED"
+    if detail.get("attributed_to"):
+        who = f"started by {detail['attributed_to']}"
+    elif detail.get("identity") == "verified":
+        who = f"asked for by {detail.get('requested_by')}, whom AWS vouches for"
     return f"{who}; signed with the key {str(detail.get('key'))[:HASH]}"
 
 

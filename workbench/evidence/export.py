@@ -10,7 +10,7 @@ import base64
 import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple
 
@@ -49,6 +49,8 @@ class Document:
     trails: Sequence[Trail]
     keys: Mapping[str, bytes]
     """Public keys in DER, by the fingerprint that the file gives them."""
+    misplaced: Mapping[str, str] = field(default_factory=dict)
+    """Where trails belong that lie elsewhere in a copy of the archive."""
 
 
 def export(trails: Mapping[str, Sequence[Entry]], keys: Iterable[bytes]) -> bytes:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runbooks.evidence import archive
 from runbooks.model import canonical
+from runbooks.store.audit import Entry
 from workbench.evidence.export import Document, NotCanonical, Raw, Trail
 
 
@@ -18,12 +19,24 @@ def read_folder(folder: Path, keys: Mapping[str, bytes]) -> Document:
     Raises NotCanonical for a file that is not as the archiver writes it, and for two of the same name.
     """
     trails: dict[str, Trail] = {}
+    misplaced: dict[str, str] = {}
     for path in sorted(folder.rglob(f"*{archive.SUFFIX}")):
         name = path.name.removesuffix(archive.SUFFIX)
         if name in trails:
             raise NotCanonical(f"{name} is there twice, the second time as {path}")
         trails[name] = Trail(name, _entries(path))
-    return Document([trails[name] for name in sorted(trails)], keys)
+        if (place := _place(trails[name])) is not None and path.parts[-3:-1] != place:
+            misplaced[name] = "/".join(place)
+    return Document([trails[name] for name in sorted(trails)], keys, misplaced)
+
+
+def _place(trail: Trail) -> tuple[str, ...] | None:
+    """The folders that the archiver puts a trail of such entries into; None if they are no entries."""
+    try:
+        key = archive.key_of([Entry.model_validate(trail.entries[-1].content)])
+    except (LookupError, ValueError):
+        return None
+    return PurePosixPath(key).parts[:-1]
 
 
 def _entries(path: Path) -> list[Raw]:

@@ -63,7 +63,6 @@ class _Story:
     def summary(self) -> list[str]:
         given = self.first.get("input")
         given = given if isinstance(given, dict) else {}
-        named = next((entry.detail["caller"] for entry in self._of("run.attributed")), None)
         seal = next(iter(self._of(SEALED)), None)
         seconds = self.closed.get("seconds")
         good = self.closed.get("outcome") == "SUCCEEDED"
@@ -71,8 +70,8 @@ class _Story:
             ("Target", ", ".join(self.first.get("targets", ())) or "none"),
             ("Mode", given.get("mode", "plan")),
             ("Why", given.get("reason", "not said")),
-            ("Asked for by", given.get("requested_by", "nobody")),
-            ("Started by (CloudTrail)", named or "UNVERIFIED: CloudTrail has not named the caller"),
+            ("Asked for by", f"{given.get('requested_by', 'nobody')}{self._vouched()}"),
+            ("Started by (CloudTrail)", self._starter()),
             ("Started", self.entries[0].at if self.entries else "never"),
             ("Ended", next((entry.at for entry in self._of("run.closed")), "not yet")),
             (
@@ -83,6 +82,19 @@ class _Story:
         ]
         wrong = [line for entry in self._of("run.attributed") for line in _list(entry.detail.get("contradictions"))]
         return [*_table(["", ""], rows), *(f"\n**CONTRADICTION: {_sentence(str(line))}**" for line in wrong)]
+
+    def _vouched(self) -> str:
+        return " (AWS vouches for the name)" if self.first.get("identity") == "verified" else ""
+
+    def _starter(self) -> str:
+        named = self._detail("run.attributed")
+        if not named:
+            return "not named" if self._vouched() else "UNVERIFIED: CloudTrail has not named the caller"
+        behind = named.get("on_behalf_of")
+        schedule = named.get("schedule")
+        return str(named["caller"]) + (
+            f" on behalf of {behind}" if behind else f" for the schedule {schedule}" if schedule else ""
+        )
 
     def findings(self) -> list[str]:
         found = self.diagnosis.get("findings", ())
@@ -122,7 +134,7 @@ class _Story:
     def decisions(self) -> list[str]:
         rows = [
             (entry.at, entry.actor, words.of_entry(entry))
-            for entry in self._of("approval.requested", "approval.decided", "approval.expired")
+            for entry in self._of("approval.requested", "approval.decided", "approval.revoked", "approval.expired")
         ]
         plan = f"The plan's hash is `{self.diagnosis['plan_hash']}`." if self.diagnosis.get("plan_hash") else ""
         if not rows:

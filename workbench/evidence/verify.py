@@ -86,6 +86,10 @@ def verify(document: Document, trusted: Trusted, *, days: tuple[str, str] | None
         trails[trail.run_id] = entries
         if manifest.day_of(trail.run_id) is not None:
             vouched.update(str(each.content["detail"].get("seal")) for each in entries if each.event == manifest.LISTED)
+    faults += [
+        Fault(name, None, "misplaced", f"it was moved: the archiver has put it into {place}")
+        for name, place in document.misplaced.items()
+    ]
     faults += _of_manifests(trails, days)
     if not document.trails:
         faults.append(Fault("", None, "missing", "there is no trail in it"))

@@ -6,7 +6,6 @@ query engine needs no schema for it.
 
 from __future__ import annotations
 
-import gzip
 import json
 import struct
 import zlib
@@ -59,9 +58,27 @@ def prefix(kind: str, day: str) -> str:
     return f"{kind}/day={day}/"
 
 
-def lines(data: bytes) -> list[dict[str, Any]]:
-    """The items of an object. Raises ValueError for what is none."""
+def text(data: bytes) -> bytes:
+    """The lines of an object. Raises ValueError for what is not exactly one gzip member."""
+    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
-        return [json.loads(line) for line in gzip.decompress(data).splitlines()]
-    except (OSError, EOFError, zlib.error) as wrong:
+        lines = inflate.decompress(data)
+    except zlib.error as wrong:
         raise ValueError(f"it is not compressed as the archive is: {wrong}") from None
+    if not inflate.eof:
+        raise ValueError("it is not compressed as the archive is: its end is missing")
+    if inflate.unused_data:
+        raise ValueError("something follows its compressed lines")
+    return lines
+
+
+def lines(data: bytes) -> list[dict[str, Any]]:
+    """The items of an object. Raises ValueError for one whose lines are not byte for byte as the archiver writes them.
+
+    Only then does what the lines say prove what the file holds: JSON has many texts for the same.
+    """
+    written = text(data)
+    items = [json.loads(line) for line in written.splitlines()]
+    if b"".join(canonical(item) + b"\n" for item in items) != written:
+        raise ValueError("its lines are not in canonical form")
+    return items

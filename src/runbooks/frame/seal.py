@@ -25,6 +25,8 @@ from runbooks.store.tables import ConditionFailed, Conflict
 
 PATIENCE = timedelta(hours=2)
 """How long a run that has ended waits for CloudTrail, which takes five minutes as a rule, before it is sealed."""
+PATIENCE_IF_VERIFIED = timedelta(minutes=20)
+"""How long one waits whose requester AWS vouches for: CloudTrail can only confirm that, or tell of a forgery."""
 
 
 def signer(frame: Frame) -> Signer:
@@ -49,7 +51,8 @@ def signer(frame: Frame) -> Signer:
 def is_due(run: Run, now: datetime) -> bool:
     """Whether a run may be sealed: its starter is known, or will not be waited for any longer."""
     ended = clock.parse(run.ended_at) if run.ended_at else now
-    return run.attributed_to is not None or now - ended >= PATIENCE
+    patience = PATIENCE_IF_VERIFIED if run.identity == "verified" else PATIENCE
+    return run.attributed_to is not None or now - ended >= patience
 
 
 def turned(seals: Seals, now: datetime) -> Page:
@@ -81,7 +84,10 @@ def seal_due(frame: Frame) -> int:
         except (ConditionFailed, Conflict):
             # Something was recorded at this moment, or there is another sealer: the next round sees what is there.
             logger.warning("a run could not be sealed now; the next round does it", extra={"unsealed_run": run.run_id})
-            page = seals.page() or page
+            there = seals.page() or page
+            if there.day != page.day:
+                break  # another sealer has turned to another day meanwhile, and `now` is not of that day
+            page = there
         except RunbookError as failure:
             logger.error("a run could not be sealed", extra={"unsealed_run": run.run_id, "cause": redact(str(failure))})
             failures.append(failure)

@@ -49,7 +49,12 @@ class Seals:
 
     def seal(self, run: Run, page: Page, now: datetime) -> Page:
         """Seal a closed run and list it in the manifest of today."""
-        told = {"outcome": run.outcome, "requested_by": run.requested_by, "attributed_to": run.attributed_to}
+        told = {
+            "outcome": run.outcome,
+            "requested_by": run.requested_by,
+            "identity": run.identity,
+            "attributed_to": run.attributed_to,
+        }
         seal = sealing_entry(
             self._signer,
             run_id=run.run_id,
