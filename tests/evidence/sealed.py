@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import random
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,8 @@ from runbooks.model import canonical, digest
 from runbooks.store.audit import GENESIS, Entry, next_entry
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+"""The letters of Base64, in their order."""
 Json = Any
 
 
@@ -122,6 +125,9 @@ def ways(data: bytes, key: Key, rng: random.Random) -> Iterator[Tampered]:
         _signature_forged,
         _signature_mirrored,
         _key_replaced,
+        _key_in_other_letters,
+        _key_taken_out,
+        _key_put_in,
         _signed_by_another,
         _seal_edited,
         _white_space,
@@ -270,6 +276,28 @@ def _key_replaced(document: Json, data: bytes, key: Key, rng: random.Random) -> 
     (name,) = document["keys"]
     document["keys"] = {name: base64.b64encode(new_key(2).public).decode()}
     return Tampered("the public key was replaced", _bytes(document), "", None)
+
+
+def _key_in_other_letters(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+    """The last letter before the padding has bits that say nothing."""
+    ((name, text),) = document["keys"].items()
+    kept = text.rstrip("=")
+    free = {1: 4, 2: 16}[len(text) - len(kept)]
+    place = ALPHABET.index(kept[-1])
+    others = [place - place % free + more for more in range(free) if more != place % free]
+    document["keys"] = {name: kept[:-1] + ALPHABET[rng.choice(others)] + text[len(kept) :]}
+    return Tampered("the public key was written in other letters", _bytes(document), "", None)
+
+
+def _key_taken_out(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+    document["keys"] = {}
+    return Tampered("the public key was taken out", _bytes(document), "", None)
+
+
+def _key_put_in(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+    other = new_key(2)
+    document["keys"][other.signer.key] = base64.b64encode(other.public).decode()
+    return Tampered("another public key was put in", _bytes(document), "", None)
 
 
 def _signed_by_another(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:

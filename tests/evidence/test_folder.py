@@ -31,7 +31,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(folder: Path, days: tuple[str, str] | None = ("2026-11-20", "2026-11-22")) -> list[str]:
+def faults(folder: Path, days: tuple[str | None, str | None] = ("2026-11-20", "2026-11-22")) -> list[str]:
     return [str(fault) for fault in verify(read_folder(folder, TRUSTED.keys), TRUSTED, days=days).faults]
 
 
@@ -54,6 +54,16 @@ def test_a_day_that_was_deleted_with_all_its_runs_is_named(copy: Path, day: str)
     assert faults(copy) == [f"manifest-{day}: the manifest of {day} is missing"]
 
 
+def test_a_first_day_that_was_deleted_is_named_though_nobody_asks_for_it(copy: Path) -> None:
+    assert faults(copy, (None, None)) == []
+    for path in copy.rglob("*.jsonl.gz"):
+        if "day=2026-11-20" in str(path):
+            path.unlink()
+    (found,) = faults(copy, (None, None))
+    assert found.startswith("manifest-2026-11-21: the manifest of 2026-11-21 follows another one, and what was before")
+    assert faults(copy, ("2026-11-21", None)) == []
+
+
 def test_runs_of_a_day_that_is_not_over_are_no_fault_if_it_is_not_asked_for(copy: Path) -> None:
     (copy / "manifests/day=2026-11-22/manifest-2026-11-22.jsonl.gz").unlink()
     late = trail("run-7", [1, 2], KEY, NOON.replace(day=22))
@@ -61,7 +71,9 @@ def test_runs_of_a_day_that_is_not_over_are_no_fault_if_it_is_not_asked_for(copy
     path.parent.mkdir(parents=True)
     path.write_bytes(archive.content(late))
     assert faults(copy, ("2026-11-20", "2026-11-21")) == []
-    assert faults(copy, None) == ["manifest-2026-11-22: the manifest of 2026-11-22, for run-7, is missing"]
+    assert faults(copy, ("2026-11-20", None)) == [
+        "manifest-2026-11-22: the manifest of 2026-11-22, for run-7, is missing"
+    ]
 
 
 def test_a_run_under_another_name_is_no_other_run(copy: Path) -> None:

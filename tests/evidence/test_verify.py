@@ -21,11 +21,11 @@ KEY = new_key()
 TRUSTED = Trusted({KEY.signer.key: KEY.public})
 
 
-def checked(data: bytes, trusted: Trusted = TRUSTED, days: tuple[str, str] | None = None) -> Verdict:
+def checked(data: bytes, trusted: Trusted = TRUSTED, days: tuple[str | None, str | None] = (None, None)) -> Verdict:
     return verify(read(data), trusted, days=days)
 
 
-def faults_of(data: bytes, trusted: Trusted = TRUSTED, days: tuple[str, str] | None = None) -> str:
+def faults_of(data: bytes, trusted: Trusted = TRUSTED, days: tuple[str | None, str | None] = (None, None)) -> str:
     return "\n".join(str(fault) for fault in checked(data, trusted, days).faults)
 
 

@@ -409,20 +409,19 @@ def verify(
     """Check, without any AWS, that trails are what was sealed, and say exactly where they are not.
 
     Ends with 0 if all of it is verified, with 1 if something is wrong, and with 2 if it could not be checked: nothing
-    is verified without a key that comes from somewhere else. --from and --to name the days that must be there.
+    is verified without a key that comes from somewhere else. --from and --to name the days that must be there: without
+    --from all days from the first that was ever sealed, without --to up to the last that is in it.
     """
     from workbench.evidence.verify import verify as checked
 
     first, last = _day(first_day), _day(last_day)
-    if (first is None) != (last is None):
-        raise Stop("Give both --from and --to, or neither.")
     trusted = _trusted(keys or ())
     document = _copy(file, trusted) if file.is_dir() else _document(file)
-    verdict = checked(document, trusted, days=(first, last) if first and last else None)
+    verdict = checked(document, trusted, days=(first, last))
     if as_json:
         print_json(_verdict_document(verdict))
     else:
-        _print_verdict(file, verdict)
+        _print_verdict(file, verdict, last)
     if not verdict.trusted:
         raise typer.Exit(2)
     if not verdict.verified:
@@ -440,7 +439,7 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _print_verdict(file: Path, verdict: Verdict) -> None:
+def _print_verdict(file: Path, verdict: Verdict, last: str | None) -> None:
     console = stdout()
     for fault in verdict.faults:
         console.print(str(fault), soft_wrap=True)
@@ -449,6 +448,9 @@ def _print_verdict(file: Path, verdict: Verdict) -> None:
     held = f"{runs}, {verdict.entries} entries{days}"
     if verdict.verified:
         console.print(f"VERIFIED: {held}", soft_wrap=True)
+        if verdict.days and last is None:
+            span = f"{verdict.days[0]} to {verdict.days[-1]}"
+            console.print(f"It is complete from {span} only; give --to to ask for more.", soft_wrap=True)
     elif verdict.trusted:
         console.print(f"NOT VERIFIED: {file} ({held})", soft_wrap=True)
     else:

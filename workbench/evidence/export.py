@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from runbooks.evidence.seal import fingerprint
 from runbooks.model import canonical
 from runbooks.store.audit import Entry
+from workbench.evidence.keys import octets
 
 SCHEMA = "runbooks-audit-1"
 
@@ -49,6 +50,8 @@ class Document:
     trails: Sequence[Trail]
     keys: Mapping[str, bytes]
     """Public keys in DER, by the fingerprint that the file gives them."""
+    is_file: bool = True
+    """Whether it is an export, which carries the keys that it is sealed with; a copy of the archive has none."""
     misplaced: Mapping[str, str] = field(default_factory=dict)
     """Where trails belong that lie elsewhere in a copy of the archive."""
 
@@ -108,7 +111,7 @@ def _at_once(text: str) -> Document | None:
         in_order = all(one.run_id < other.run_id for one, other in itertools.pairwise(trails))
         if content["schema"] != SCHEMA or not in_order or _after(text, at, "]}") != len(text):
             return None
-        keys = {name: base64.b64decode(key, validate=True) for name, key in content["keys"].items()}
+        keys = {name: octets(key) for name, key in content["keys"].items()}
     except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
         return None
     return Document(trails, keys)
@@ -203,9 +206,9 @@ class _Reader:
 
     def _key(self, value: Any) -> bytes:
         try:
-            return base64.b64decode(value, validate=True)
+            return octets(value)
         except (TypeError, ValueError):
-            raise NotCanonical("a public key in it is not Base64") from None
+            raise NotCanonical("a public key in it is not Base64 in its one form") from None
 
     def _expect(self, literal: str) -> None:
         if not self._skip(literal):

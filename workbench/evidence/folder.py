@@ -27,7 +27,7 @@ def read_folder(folder: Path, keys: Mapping[str, bytes]) -> Document:
         trails[name] = Trail(name, _entries(path))
         if (place := _place(trails[name])) is not None and path.parts[-3:-1] != place:
             misplaced[name] = "/".join(place)
-    return Document([trails[name] for name in sorted(trails)], keys, misplaced)
+    return Document([trails[name] for name in sorted(trails)], keys, is_file=False, misplaced=misplaced)
 
 
 def _place(trail: Trail) -> tuple[str, ...] | None:

@@ -84,11 +84,19 @@ def _loaded(key: bytes) -> object:
     return serialization.load_der_public_key(key)
 
 
+def octets(text: str) -> bytes:
+    """What a text in Base64 stands for. Raises ValueError for any but its one form: `QR==` says the same as `QQ==`."""
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("it is Base64 in another form than the usual one")
+    return raw
+
+
 def holds(key: bytes, signature: str, content: bytes) -> bool:
     """Whether a signature (DER in Base64, in its one form) is that key's over the content."""
     try:
-        raw = base64.b64decode(signature, validate=True)
-        if one_form(raw) != raw or base64.b64encode(raw).decode() != signature:
+        raw = octets(signature)
+        if one_form(raw) != raw:
             return False
         loaded = _loaded(key)
         if not isinstance(loaded, ec.EllipticCurvePublicKey):

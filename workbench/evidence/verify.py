@@ -68,8 +68,11 @@ class _Entry(NamedTuple):
     hashed: str
 
 
-def verify(document: Document, trusted: Trusted, *, days: tuple[str, str] | None = None) -> Verdict:
-    """Checks every trail, and the manifests against the runs. `days`: the manifests that must be there, both included.
+def verify(document: Document, trusted: Trusted, *, days: tuple[str | None, str | None] = (None, None)) -> Verdict:
+    """Checks every trail, and the manifests against the runs.
+
+    `days` are the first and the last day whose manifests must be there. Without a first one nothing may be before what
+    is there; without a last one nobody can tell what is after it.
 
     Without a trusted key everything else is still checked, but nothing can come out verified.
     """
@@ -91,6 +94,8 @@ def verify(document: Document, trusted: Trusted, *, days: tuple[str, str] | None
         for name, place in document.misplaced.items()
     ]
     faults += _of_manifests(trails, days)
+    if document.is_file and not faults:
+        faults += _of_key_set(document)
     if not document.trails:
         faults.append(Fault("", None, "missing", "there is no trail in it"))
     return Verdict(
@@ -108,6 +113,15 @@ def _of_keys(carried: Mapping[str, bytes], trusted: Trusted) -> Iterator[Fault]:
             yield Fault("", None, "key", f"the public key {name[:16]} in it was replaced: it has another fingerprint")
         elif not trusted.none and not trusted.knows(name):
             yield Fault("", None, "key", f"it carries the public key {name[:16]}, which is not the trusted one")
+
+
+def _of_key_set(document: Document) -> Iterator[Fault]:
+    """An export carries the keys that its seals name, and no others: so nobody can take one out or put one in."""
+    named = {str(trail.entries[-1].content["detail"]["key"]) for trail in document.trails}
+    for name in sorted(named - set(document.keys)):
+        yield Fault("", None, "key", f"the public key {name[:16]}, which it is sealed with, was taken out of it")
+    for name in sorted(set(document.keys) - named):
+        yield Fault("", None, "key", f"it carries the public key {name[:16]}, and nothing in it is sealed with that")
 
 
 # -- one trail ---------------------------------------------------------------------------------------------------------
@@ -293,14 +307,14 @@ def _signed(entry: _Entry) -> bytes:
 # -- manifests ---------------------------------------------------------------------------------------------------------
 
 
-def _of_manifests(trails: Mapping[str, list[_Entry] | None], wanted: tuple[str, str] | None) -> Iterator[Fault]:
+def _of_manifests(trails: Mapping[str, list[_Entry] | None], wanted: tuple[str | None, str | None]) -> Iterator[Fault]:
     there = sorted(day for name in trails if (day := manifest.day_of(name)) is not None)
-    span = wanted
-    if there:
-        span = (min(there[0], wanted[0]), max(there[-1], wanted[1])) if wanted else (there[0], there[-1])
-    for day in manifest.days(*span) if span else ():
+    asked = sorted([*there, *filter(None, wanted)])
+    for day in manifest.days(asked[0], asked[-1]) if asked else ():
         if day not in there:
             yield Fault(manifest.trail_of(day), None, "missing-day", f"the manifest of {day} is missing")
+    if there and wanted[0] is None:
+        yield from _of_beginning(there[0], trails[manifest.trail_of(there[0])])
     listed: set[str] = set()
     for before, day in zip([None, *there], there, strict=False):
         entries = trails[manifest.trail_of(day)]
@@ -312,7 +326,19 @@ def _of_manifests(trails: Mapping[str, list[_Entry] | None], wanted: tuple[str, 
                 listed.add(str(entry.content["detail"].get("run_id")))
                 yield from _of_listed(day, entry, trails)
     if there:
-        yield from _of_unlisted(trails, there, listed, until=span[1] if span and wanted else None)
+        yield from _of_unlisted(trails, there, listed, until=asked[-1] if wanted[1] else None)
+
+
+def _of_beginning(day: str, entries: Sequence[_Entry] | None) -> Iterator[Fault]:
+    """The first manifest of all follows none; any other one says that there was a day before it."""
+    if entries and entries[0].content["detail"].get("previous") != GENESIS:
+        yield Fault(
+            manifest.trail_of(day),
+            1,
+            "missing-day",
+            f"the manifest of {day} follows another one, and what was before it is missing;"
+            " say from which day on it is to be complete (--from) if that was left out on purpose",
+        )
 
 
 def _of_link(
