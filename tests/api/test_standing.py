@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from runbooks.evidence import manifest
+from runbooks.evidence.seal import fingerprint
 from runbooks.store import audit
 from runbooks.store.standing import Bounds, StandingApproval, StandingApprovals, id_of
 from runbooks.store.tables import ConditionFailed, Tables
+from workbench.cli import words
+from workbench.evidence.export import export, read
+from workbench.evidence.keys import Trusted
+from workbench.evidence.report import report
+from workbench.evidence.verify import verify
 from workbench.incident import Incident, api_event, run_scenario, start_input
 from workbench.ledger import ledger_of
 from workbench.scenario import of
@@ -75,6 +82,13 @@ def test_a_plan_within_the_bounds_is_applied_without_asking_and_the_trail_says_w
     assert ended.status == "SUCCEEDED"
     assert "approval.requested" not in events(ended)
     assert diagnosed(ended).startswith(f"standing, given by {BOB} until ")
+    (entry,) = [entry for entry in ended.audit if entry.event == "diagnosis.made"]
+    (yes,) = ledger_of(aws.outputs, aws.client("dynamodb")).trail(id_of(RUNBOOK, TARGET, 1))
+    assert entry.detail["standing"] == [{"id": yes.run_id, "hash": yes.hash}]
+    written = report(ended.run_id, ended.audit, None)
+    assert f"Approved in advance, given by {BOB} until " in written
+    assert f"- `{yes.run_id}`, whose entry has the hash `{yes.hash}`" in written
+    assert words.of_entry(yes).endswith(' of ecs:UpdateService, at most 1 change: "nightly"')
 
 
 @pytest.mark.parametrize(
@@ -121,14 +135,40 @@ def test_what_happens_to_it_is_on_a_trail_of_its_own(aws: EmbeddedAws) -> None:
     given(aws, most_changes=2)
     assert send(aws, "DELETE", {"target": TARGET})[0] == 200
     assert send(aws, "DELETE", {"target": TARGET})[1]["revoked_by"] == BOB
-    trail = ledger_of(aws.outputs, aws.client("dynamodb")).trail(id_of(RUNBOOK, TARGET))
-    assert [(entry.event, entry.actor) for entry in trail] == [
-        ("standing.given", BOB),
-        ("standing.given", BOB),
-        ("standing.revoked", BOB),
+    ledger = ledger_of(aws.outputs, aws.client("dynamodb"))
+    trails = [ledger.trail(id_of(RUNBOOK, TARGET, number)) for number in (1, 2, 3)]
+    assert all(audit.is_whole(trail) for trail in trails)
+    happened = [entry for trail in trails for entry in trail]
+    assert [(entry.event, entry.actor, entry.detail["number"]) for entry in happened] == [
+        ("standing.given", BOB, 1),
+        ("standing.given", BOB, 2),
+        ("standing.revoked", BOB, 3),
     ]
-    assert [fault for fault in audit.faults(trail) if "not closed" not in fault] == []
-    assert [entry.detail.get("replaces") for entry in trail] == [False, True, None]
+    assert [entry.detail["previous"] for entry in happened] == [audit.GENESIS, happened[0].hash, happened[1].hash]
+    assert [entry.detail.get("replaces") for entry in happened] == [False, True, None]
+    assert ledger.trail(id_of(RUNBOOK, TARGET, 4)) == []
+
+
+def test_its_trails_are_sealed_listed_and_archived_like_those_of_runs_and_are_in_no_list_of_runs(
+    aws: EmbeddedAws,
+) -> None:
+    first = given(aws)["id"]
+    second = send(aws, "DELETE", {"target": TARGET})[1]["id"]
+    assert aws.invoke("SealFunction", {}) == {"sealed": 2}
+    aws.settle()
+    ledger = ledger_of(aws.outputs, aws.client("dynamodb"))
+    assert ledger.runs_of(RUNBOOK) == ledger.runs_on(TARGET) == ledger.unsealed() == ledger.unfinished() == []
+    page = manifest.trail_of(f"{aws.clock.now():%Y-%m-%d}")
+    aws.clock.advance(days=1)
+    aws.invoke("SealFunction", {})
+    aws.settle()
+    kept = aws.client("s3").list_objects_v2(Bucket=aws.outputs["ArchiveName"])["Contents"]
+    assert {first, second, page} == {each["Key"].rpartition("/")[2].removesuffix(".jsonl.gz") for each in kept}
+    key = bytes(aws.client("kms").get_public_key(KeyId=aws.outputs["SigningKeyAlias"])["PublicKey"])
+    data = export({name: ledger.trail(name) for name in (first, second, page)}, [key])
+    verdict = verify(read(data), Trusted({fingerprint(key): key}))
+    assert verdict.verified, [str(fault) for fault in verdict.faults]
+    assert aws.invoke("ReconcileFunction", {})["differences"] == []
 
 
 @pytest.mark.parametrize(

@@ -148,10 +148,14 @@ def show(
 
 def _about(run_id: str, trail: Sequence[Entry]) -> _About:
     """What the trail itself says; the State table is not asked, since it is no evidence."""
+    from runbooks.store.audit import STANDING
+
     first = next((entry for entry in trail if entry.event == "run.started"), None)
     detail: dict[str, Any] = dict(first.detail) if first else {}
     given = detail.get("input")
     given = given if isinstance(given, dict) else {}
+    if trail and trail[0].event.startswith(STANDING):
+        return _about_standing(run_id, trail[0])
     closed = next((entry for entry in trail if entry.event == "run.closed"), None)
     end: dict[str, Any] = dict(closed.detail) if closed else {}
     return _About(
@@ -165,6 +169,21 @@ def _about(run_id: str, trail: Sequence[Entry]) -> _About:
         error=end.get("error"),
         cause=end.get("cause"),
         going_on=closed is None,
+    )
+
+
+def _about_standing(run_id: str, entry: Entry) -> _About:
+    return _About(
+        run_id=run_id,
+        targets=[str(entry.detail.get("target"))],
+        ended=entry.event.partition(".")[2],
+        mode="standing approval",
+        requested_by=entry.actor,
+        started_at=entry.at,
+        reason=str(entry.detail.get("comment", "")),
+        error=None,
+        cause=None,
+        going_on=False,
     )
 
 

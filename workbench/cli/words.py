@@ -186,6 +186,19 @@ def _sealed(detail: Detail) -> str:
     return f"{who}; signed with the key {str(detail.get('key'))[:HASH]}"
 
 
+def _given(detail: Detail) -> str:
+    bounds = detail.get("bounds") or {}
+    most = bounds.get("most_changes")
+    inputs = "".join(f", {name} = {json.dumps(value)}" for name, value in (bounds.get("inputs") or {}).items())
+    irreversible = ", also what cannot be undone" if bounds.get("irreversible") else ""
+    comment = f': "{detail["comment"]}"' if detail.get("comment") else ""
+    return (
+        f"yes until {detail.get('expires_at')} to plans of {detail.get('runbook')} for"
+        f" {short_target(str(detail.get('target')))} of {', '.join(bounds.get('operations', ()))}, at most"
+        f" {most} change{'' if most == 1 else 's'}{irreversible}{inputs}{comment}"
+    )
+
+
 _WORDS: dict[str, Callable[[Detail], str]] = {
     "run.started": _started,
     "policy.passed": _policy,
@@ -227,6 +240,8 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "run.closed": _closed,
     "run.attributed": _attributed,
     "run.sealed": _sealed,
+    "standing.given": _given,
+    "standing.revoked": lambda detail: f"no longer yes to plans for {short_target(str(detail.get('target')))}",
     "manifest.opened": lambda detail: f"{detail.get('day')}, after {str(detail.get('previous'))[:HASH]}",
     "manifest.listed": lambda detail: f"{detail.get('run_id')}, {detail.get('entries')} entries",
     "manifest.sealed": lambda detail: f"{detail.get('runs')} runs; signed with the key {str(detail.get('key'))[:HASH]}",

@@ -137,6 +137,11 @@ class _Story:
             for entry in self._of("approval.requested", "approval.decided", "approval.revoked", "approval.expired")
         ]
         plan = f"The plan's hash is `{self.diagnosis['plan_hash']}`." if self.diagnosis.get("plan_hash") else ""
+        used = _list(self.diagnosis.get("standing"))
+        if used and not rows:
+            said = str(self.diagnosis.get("approval")).removeprefix("standing, ")
+            trails = [f"- `{each['id']}`, whose entry has the hash `{each['hash']}`" for each in used]
+            return ["## Approval", "", _sentence(f"Approved in advance, {said}"), plan, "", *trails]
         if not rows:
             return ["## Approval", "", f"Nobody was asked. {plan}".rstrip()]
         return ["## Approval", "", plan, "", *_table(["Time", "Who", "What"], rows)]

@@ -36,7 +36,7 @@ class Revoked(Model):
 class StandingShown(Model):
     """A standing approval, as it is now."""
 
-    id: str = Field(description="the id of its audit trail")
+    id: str = Field(description="the id of the audit trail of what has last happened to it")
     runbook: str
     target: str
     bounds: Bounds

@@ -81,6 +81,7 @@ def _diagnose(step: Step, run: Run) -> Run:
             "plan": plan.model_dump(mode="json") if plan else None,
             "plan_hash": plan.hash if plan else None,
             "approval": objection or (_by(standing) if standing else "needed" if needs_approval else "not needed"),
+            "standing": [{"id": each.id, "hash": each.head} for each in standing or ()],
             "reads": reads(aws),
         },
         updates={

@@ -617,6 +617,11 @@ def _item(run: Run) -> Item:
     return {"pk": f"RUN#{run.run_id}", "sk": "RUN", **item}
 
 
+def waiting_for_its_seal(run: Run) -> Item:
+    """The item of a closed run that is in no list of runs: all that is left to do with it is to seal its trail."""
+    return _item(run) | {"open": UNSEALED}
+
+
 def run_of(item: Item) -> Run:
     """The run that an item of the State table, or of one of its indexes, holds."""
     values = {name: value for name, value in item.items() if name in Run.model_fields}

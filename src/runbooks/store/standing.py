@@ -1,6 +1,7 @@
 """Standing approvals: a person's yes, in advance, to plans for one target that stay within bounds.
 
-There is one for a runbook and a target. What happens to it is on an audit trail of its own, under its id.
+There is one for a runbook and a target. Whatever happens to it is on an audit trail of its own, which is sealed and
+archived like a run's, and carries the hash of what happened to it before.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pydantic import Field, JsonValue
 from runbooks import clock
 from runbooks.model import Model, Plan, Text, canonical
 from runbooks.store import audit
+from runbooks.store.audit import Entry
+from runbooks.store.runs import Run, waiting_for_its_seal
 from runbooks.store.tables import Tables, put
 
 STATE = "Standing approval"
@@ -57,13 +60,13 @@ class StandingApproval(Model):
     given_at: str
     comment: str = ""
     revoked_by: str | None = None
-    seq: int = Field(0, description="entries on its trail")
-    head: str = audit.GENESIS
+    seq: int = Field(0, description="how often it was given or revoked")
+    head: str = Field(audit.GENESIS, description="the hash of the entry that says so")
 
     @property
     def id(self) -> str:
-        """The id of its audit trail."""
-        return id_of(self.runbook, self.target)
+        """The id of the audit trail of what has last happened to it."""
+        return id_of(self.runbook, self.target, self.seq)
 
     def objection(self, plan: Plan, now: datetime) -> str | None:
         """Why the plan needs a person all the same, or None if this approval covers it."""
@@ -76,9 +79,9 @@ class StandingApproval(Model):
         return None
 
 
-def id_of(runbook: str, target: str) -> str:
-    """The id of the standing approval for a runbook and a target."""
-    return f"standing-{runbook}-{hashlib.sha256(target.encode()).hexdigest()[:8]}"
+def id_of(runbook: str, target: str, number: int) -> str:
+    """The id of the trail of what happened, as the `number`th thing, to the approval for a runbook and a target."""
+    return f"standing-{runbook}-{hashlib.sha256(target.encode()).hexdigest()[:32]}-{number}"
 
 
 class StandingApprovals:
@@ -119,11 +122,19 @@ class StandingApprovals:
         actor: str,
         now: datetime,
     ) -> StandingApproval:
-        seq, prev = (before.seq, before.head) if before else (0, audit.GENESIS)
+        seq, previous = (before.seq, before.head) if before else (0, audit.GENESIS)
+        trail = id_of(after.runbook, after.target, seq + 1)
         entry = audit.next_entry(
-            run_id=after.id, seq=seq + 1, prev=prev, now=now, event=event, state=STATE, actor=actor, detail=detail
+            run_id=trail,
+            seq=1,
+            prev=audit.GENESIS,
+            now=now,
+            event=event,
+            state=STATE,
+            actor=actor,
+            detail=detail | {"number": seq + 1, "previous": previous},
         )
-        written = after.model_copy(update={"seq": entry.seq, "head": entry.hash})
+        written = after.model_copy(update={"seq": seq + 1, "head": entry.hash})
         item = _key(after.runbook, after.target) | {
             "seq": written.seq,
             "body": canonical(json.loads(written.model_dump_json())).decode(),
@@ -133,9 +144,33 @@ class StandingApprovals:
             [
                 put(self._tables.state, item, condition, {} if before is None else {"read": before.seq}),
                 put(self._tables.audit, audit.as_item(entry), "attribute_not_exists(#run_id)"),
+                put(
+                    self._tables.state,
+                    waiting_for_its_seal(_over(after.runbook, entry)),
+                    "attribute_not_exists(#pk)",
+                ),
             ]
         )
         return written
+
+
+def _over(runbook: str, entry: Entry) -> Run:
+    """What the sealer needs to know of the trail, as of a run that has ended and whose starter is known."""
+    return Run(
+        run_id=entry.run_id,
+        runbook=runbook,
+        execution_arn="",
+        started_at=entry.at,
+        ended_at=entry.at,
+        status="closed",
+        outcome=entry.event,
+        requested_by=entry.actor,
+        identity="verified",
+        attributed_to=entry.actor,
+        notified=True,
+        audit_seq=entry.seq,
+        audit_head=entry.hash,
+    )
 
 
 def _key(runbook: str, target: str) -> dict[str, str]:
