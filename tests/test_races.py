@@ -6,14 +6,17 @@ import json
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.credentials import Credentials
 
 from runbooks.store import audit
 from runbooks.store.runs import Ledger, Run, run_id_of
 from workbench import scenario
+from workbench.api import ApiClient
 from workbench.embedded import ecs
 from workbench.incident import start_input
 from workbench.ledger import ledger_of
@@ -97,11 +100,25 @@ def test_of_two_runs_started_at_once_one_rolls_back_once_and_the_other_ends_targ
         assert ledger.holder(winner.targets[0], aws.clock.now()) is None
 
 
-def test_of_two_hundred_starts_on_one_target_one_acts_and_none_is_lost(aws: EmbeddedAws, ledger: Ledger) -> None:
+def asker(aws: EmbeddedAws) -> ApiClient:
+    """Somebody with an access key, at the stack's API."""
+    iam = aws.client("iam")
+    iam.create_user(UserName="alice")
+    key = iam.create_access_key(UserName="alice")["AccessKey"]
+    return ApiClient(aws.api_url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]), aws.region)
+
+
+def test_of_two_hundred_starts_over_the_api_on_one_target_one_acts_and_the_others_say_why_not(
+    aws: EmbeddedAws, ledger: Ledger
+) -> None:
     scenario.of(RUNBOOK)["health-checks-fail"].arrange(aws)
-    before = rollbacks(aws, SERVICE)
+    before, alice = rollbacks(aws, SERVICE), asker(aws)
+    body = {"runbook": RUNBOOK, "input": json.loads(start_input(RUNBOOK, "health-checks-fail"))}
     aws.clock.hold()
-    started = [start(aws, SERVICE, f"crowd-{number}") for number in range(CROWD)]
+    with ThreadPoolExecutor(16) as crowd:
+        answers = list(crowd.map(lambda _: alice.send("POST", "/runs", body), range(CROWD)))
+    assert {answer.status for answer in answers} == {201}
+    started = [(answer.document["execution_arn"], answer.document["run_id"]) for answer in answers]
     executions = [arn for arn, _ in started]
     wait_until(lambda: aws.clock.waiting == statuses(aws, executions)["RUNNING"], "the end of all but those that wait")
     assert rollbacks(aws, SERVICE) == before + 1
@@ -111,6 +128,9 @@ def test_of_two_hundred_starts_on_one_target_one_acts_and_none_is_lost(aws: Embe
     runs = [closed(ledger, run_id) for _, run_id in started]
     acted = [run for run in runs if ledger.changes(run.run_id)]
     assert [run.outcome for run in acted] == ["SUCCEEDED"]
+    locked_out = [run.error_cause or "" for run in runs if run.error_name == "TargetLocked"]
+    assert locked_out
+    assert all(acted[0].run_id in cause for cause in locked_out)
     # Whoever looks after the rollback has begun finds a deployment under way, or a healthy service, and has nothing to
     # lock; and on a slow machine a function may not get its turn within its task's time.
     ended = Counter(run.error_name or run.verdict for run in runs if run not in acted)
