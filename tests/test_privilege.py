@@ -18,7 +18,7 @@ from workbench.iam.actions import EVERYTHING, UNSCOPABLE, Need
 from workbench.iam.flows import Seen, allowed, seen_in_all_flows
 from workbench.iam.proof import differences, needed_by
 from workbench.iam.table import LACKING, as_data, as_text
-from workbench.iam.template import Function, Statement, matches
+from workbench.iam.template import Function, Statement, matches, roles_of, translation_of
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
@@ -157,6 +157,7 @@ LIFTING = (
     "s3:PutBucketObjectLockConfiguration",
     "s3:PutBucketPolicy",
     "s3:PutBucketVersioning",
+    "s3:PutEncryptionConfiguration",
     "s3:PutLifecycleConfiguration",
     "s3:PutObjectLegalHold",
     "s3:PutObjectRetention",
@@ -175,6 +176,51 @@ def test_nobody_can_take_anything_out_of_the_archive_or_shorten_its_time_however
             for resource in (archive, f"{archive}/trails/day=2026-11-21/run.jsonl.gz"):
                 assert not function.allows(Need(action, resource)), f"{function.name}: {action}"
                 assert not careless.allows(Need(action, resource)), f"{function.name}: {action}"
+
+
+LOSING = ("kms:DisableKey", "kms:PutKeyPolicy", "kms:ScheduleKeyDeletion")
+"""What makes sealed or archived trails unreadable, or lets others sign."""
+SILENCING = ("lambda:DeleteEventSourceMapping", "lambda:UpdateEventSourceMapping")
+"""What keeps the archiver and the alarm from what happens in the Audit table."""
+
+
+def forbidden(embedded: EmbeddedAws) -> set[Need]:
+    """What no role may do: to what is recorded, to what is kept, to the keys, and to those who read the stream."""
+    arns = {name: resource.attributes.get("Arn", "") for name, resource in embedded.stack.resources.items()}
+    mapping = f"arn:aws:lambda:{embedded.region}:{embedded.account_id}:event-source-mapping:7f3a1c2e"
+    of_archiver = frozenset({("lambda:FunctionArn", arns["ArchiveFunction"])})
+    archived = f"{arns['Archive']}/trails/day=2026-11-21/run.jsonl.gz"
+    return {
+        *(Need(f"dynamodb:{action}", arns["AuditTable"]) for action in UNDOING),
+        *(Need(f"dynamodb:{action}", arns["StateTable"]) for action in UNDOING if action != "UpdateItem"),
+        *(Need(action, resource) for action in LIFTING for resource in (arns["Archive"], archived)),
+        *(Need(action, arns[key]) for action in LOSING for key in ("Key", "SigningKey")),
+        *(Need(action, mapping, of_archiver) for action in SILENCING),
+    }
+
+
+def test_no_role_at_all_can_undo_what_was_recorded_or_kept(
+    embedded: EmbeddedAws, functions: dict[str, Function]
+) -> None:
+    """Those of machines and schedules as well, which Lambda's functions do not run with."""
+    roles = roles_of(embedded.stack, translation_of(embedded.stack))
+    assert {function.role for function in functions.values()} < set(roles)
+    assert {"NightlyRestoreRole", "EcsServiceRollbackMachineRole"} <= set(roles)
+    writing = Need("s3:PutObject", f"{embedded.stack.resources['Archive'].attributes['Arn']}/trails/run.jsonl.gz")
+    for name, statements in roles.items():
+        role = Function(name, name, statements, {})
+        assert [str(need) for need in forbidden(embedded) if role.allows(need)] == [], name
+        assert role.allows(writing) == (name == "ArchiveRole")
+
+
+def test_no_function_can_lose_a_key_or_silence_the_stream_however_wide_a_grant_is(
+    embedded: EmbeddedAws, functions: dict[str, Function]
+) -> None:
+    everything = Statement("Careless", True, (*LOSING, *SILENCING), (EVERYTHING,))
+    needs = [need for need in forbidden(embedded) if need.action in everything.actions]
+    for function in functions.values():
+        careless = replace(function, statements=(*function.statements, everything))
+        assert not any(careless.allows(need) for need in needs), function.name
 
 
 def test_only_the_sealer_can_sign_and_only_the_archiver_writes_to_the_archive(

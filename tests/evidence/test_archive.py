@@ -206,6 +206,43 @@ def test_what_the_archive_lacks_or_has_too_much_is_named_and_told(
     assert len(compared(aws)) == 1
 
 
+def test_what_was_written_over_or_deleted_in_the_archive_is_named(
+    aws: EmbeddedAws, ledger: Ledger, ended: Ended
+) -> None:
+    sealed(aws, ledger, ended("a"), ended("b"), ended("c"))
+    keys = {key.rpartition("/")[2].partition(".")[0]: key for key in objects(aws)}
+    client, bucket = aws.client("s3"), aws.outputs["ArchiveName"]
+    client.put_object(Bucket=bucket, Key=keys["a"], Body=b"?")
+    client.put_object(Bucket=bucket, Key=keys["b"], Body=archive.content(ledger.trail("c")))
+    client.delete_object(Bucket=bucket, Key=keys["c"])
+    day = over(aws)
+    b, c = ledger.trail("b")[-1], ledger.trail("c")[-1]
+    said = compared(aws)
+    assert said[:4] == [
+        f"{keys['a']} has 2 versions in the archive, where the archiver writes nothing twice",
+        f"{keys['b']} has 2 versions in the archive, where the archiver writes nothing twice",
+        f"{keys['c']} was deleted in the archive, where its versions still are",
+        f"c was sealed on {day} and is not in the archive",
+    ]
+    assert said[4].startswith(f"{keys['a']} in the archive is not as the archiver writes it: it is not compressed")
+    ends = f"b in the archive ends with entry 4 ({c.hash})"
+    assert said[5] == f"{ends}, and is not what the Audit table has, which ends with entry 4 ({b.hash})"
+    assert len(said) == 6
+
+
+def test_a_run_that_ended_hours_ago_and_is_not_sealed_is_named_on_any_day(
+    aws: EmbeddedAws, ledger: Ledger, ended: Ended
+) -> None:
+    run = ended("a")
+    untold = ended("b", told=False)
+    aws.clock.advance(hours=2)
+    day = f"{aws.clock.now():%Y-%m-%d}"
+    late = [f"{each.run_id} ended {each.ended_at} and is not sealed" for each in (run, untold)]
+    assert not set(late) & set(aws.invoke("ReconcileFunction", {"day": day})["differences"])
+    aws.clock.advance(hours=2)
+    assert set(late) <= set(aws.invoke("ReconcileFunction", {"day": day})["differences"])
+
+
 def test_a_trail_that_is_gone_from_the_table_is_named(aws: EmbeddedAws, ledger: Ledger, ended: Ended) -> None:
     sealed(aws, ledger, ended("a"))
     day = over(aws)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from runbooks.evidence import archive
 from workbench.iam.actions import UNSCOPABLE
 
 from .conftest import Resources, of_type
@@ -71,13 +72,29 @@ def test_every_function_is_denied_what_rewrites_the_ledger(resources: Resources)
         denied = {
             (action, listed(statement["Resource"])[0]["Fn::GetAtt"][0])
             for statement in statements_of(resources, role)
-            if statement["Effect"] == "Deny"
+            if statement["Effect"] == "Deny" and "Fn::GetAtt" in listed(statement["Resource"])[0]
             for action in statement["Action"]
         }
         for table in ("AuditTable", "StateTable"):
             assert {("dynamodb:DeleteItem", table), ("dynamodb:BatchWriteItem", table)} <= denied, name
         assert ("dynamodb:UpdateItem", "AuditTable") in denied, name
         assert {("s3:BypassGovernanceRetention", "Archive"), ("s3:DeleteObjectVersion", "Archive")} <= denied, name
+
+
+def test_the_archive_is_written_by_the_archiver_alone_and_only_where_nothing_is(resources: Resources) -> None:
+    """Said by the bucket, so that it holds for every identity of the account, whatever its own policies allow."""
+    denied = {
+        statement["Sid"]: statement
+        for statement in resources["ArchivePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+        if "s3:PutObject" in listed(statement["Action"])
+    }
+    assert all((each["Effect"], each["Principal"]) == ("Deny", "*") for each in denied.values())
+    archiver = {"Fn::GetAtt": ["ArchiveRole", "Arn"]}
+    assert resources["ArchiveFunction"]["Properties"]["Role"] == archiver
+    assert denied["OnlyTheArchiverWrites"]["Condition"] == {"ArnNotEquals": {"aws:PrincipalArn": archiver}}
+    assert denied["NothingIsWrittenTwice"]["Condition"] == {"Null": {"s3:if-none-match": "true"}}
+    places = [each["Fn::Sub"] for each in denied["NothingIsWrittenTwice"]["Resource"]]
+    assert places == [f"${{Archive.Arn}}/{kind}/*" for kind in (archive.TRAILS, archive.MANIFESTS)]
 
 
 def test_every_function_has_a_role_of_its_own(resources: Resources) -> None:
@@ -113,6 +130,8 @@ def test_a_machine_calls_its_own_functions_only(resources: Resources) -> None:
 def test_keys_are_used_through_one_named_service_only(resources: Resources) -> None:
     for role in roles(resources):
         for statement in statements_of(resources, role):
+            if statement["Effect"] == "Deny":
+                continue
             # To describe a key is not to use it: a runbook looks whether a target's key is enabled.
             using = {action for action in listed(statement["Action"]) if action.startswith("kms:")} - {
                 "kms:DescribeKey",

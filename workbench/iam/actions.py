@@ -457,6 +457,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "s3:GetObject": (_may("s3:GetObject", _object), _through_buckets_key("kms:Decrypt")),
     # Without ListBucket, S3 says 403 of an object that does not exist.
     "s3:HeadObject": (_may("s3:GetObject", _object), _may("s3:ListBucket", _bucket)),
+    "s3:ListObjectVersions": (_may("s3:ListBucketVersions", _bucket),),
     "s3:ListObjectsV2": (_may("s3:ListBucket", _bucket),),
     # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
     "s3:PutObject": (_may("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),

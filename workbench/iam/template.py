@@ -92,6 +92,11 @@ def functions_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, Functio
     return _Reader(stack, template).functions()
 
 
+def roles_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, tuple[Statement, ...]]:
+    """What every role of the stack is allowed and denied, also those of machines and schedules, by its logical id."""
+    return _Reader(stack, template).roles()
+
+
 def keys_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, str]:
     """The ARN of the customer managed key of each table, topic, bucket and alias of the stack, by its ARN or name."""
     return _Reader(stack, template).keys()
@@ -132,6 +137,9 @@ class _Reader:
             statements = tuple(self._statements(role))
             found[name] = Function(name, role, statements, self._runs_with(logical, properties))
         return found
+
+    def roles(self) -> dict[str, tuple[Statement, ...]]:
+        return {logical: tuple(self._statements(logical)) for logical, _ in self._of_type("AWS::IAM::Role")}
 
     def _statements(self, role: str) -> Iterator[Statement]:
         properties = self._resources[role]["Properties"]

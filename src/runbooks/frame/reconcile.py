@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Generator, Iterator, Sequence
 from datetime import UTC, date, timedelta
 from typing import Any
 
@@ -14,12 +15,30 @@ from runbooks.aws.failures import translate
 from runbooks.evidence import archive, manifest
 from runbooks.frame.notify import count, publish
 from runbooks.frame.step import Frame, frame, logger
-from runbooks.store.runs import run_id_of
+from runbooks.store import audit
+from runbooks.store.audit import Entry
+from runbooks.store.runs import Run, run_id_of
+
+LATE = timedelta(hours=3)
+"""How long after its end a run is sealed at the latest, unless the sealer does not come to it."""
 
 
 def differences(frame: Frame, day: str) -> list[str]:
-    """What is missing of a day that is over, or there and not listed: a sentence each."""
-    return [*_of_table_and_archive(frame, day), *_of_executions(frame, day)]
+    """What is missing of a day that is over, or there and not listed, and what is not sealed: a sentence each."""
+    late = {run.run_id: run for run in _late(frame)}
+    return [
+        *_of_table_and_archive(frame, day),
+        *_of_executions(frame, day, late),
+        *(f"{run.run_id} ended {run.ended_at} and is not sealed" for run in late.values()),
+    ]
+
+
+def _late(frame: Frame) -> Iterator[Run]:
+    """Runs of any day that should have been sealed by now, also those whose end was never told."""
+    now = clock.utc_now()
+    for run in (*frame.ledger.unsealed(), *frame.ledger.unfinished()):
+        if run.status == "closed" and run.ended_at and now - clock.parse(run.ended_at) > LATE:
+            yield run
 
 
 def _of_table_and_archive(frame: Frame, day: str) -> Iterator[str]:
@@ -28,39 +47,69 @@ def _of_table_and_archive(frame: Frame, day: str) -> Iterator[str]:
     if not page or page[-1].event != manifest.SEALED:
         yield f"the manifest of {day} is {'not sealed' if page else 'not in the table'}; look at the sealer's log"
     listed = {str(entry.detail["run_id"]) for entry in page if entry.event == manifest.LISTED}
-    kept = _kept(frame, archive.TRAILS, day)
-    for run in sorted(listed - kept):
+    kept = yield from _kept(frame, archive.TRAILS, day)
+    for run in sorted(listed - kept.keys()):
         yield f"{run} was sealed on {day} and is not in the archive"
-    for run in sorted(kept - listed):
+    for run in sorted(kept.keys() - listed):
         yield f"{run} is in the archive of {day} and not in its manifest"
     for run in sorted(listed):
-        if not frame.ledger.has_trail(run):
+        trail = frame.ledger.trail(run)
+        if not trail:
             yield f"{run} was sealed on {day} and is not in the Audit table"
-    if page and page[-1].event == manifest.SEALED and name not in _kept(frame, archive.MANIFESTS, day):
-        yield f"{name} is not in the archive"
+        elif run in kept:
+            yield from _of_content(frame, run, trail, kept[run])
+    if page and page[-1].event == manifest.SEALED:
+        manifests = yield from _kept(frame, archive.MANIFESTS, day)
+        if name in manifests:
+            yield from _of_content(frame, name, page, manifests[name])
+        else:
+            yield f"{name} is not in the archive"
 
 
-def _kept(frame: Frame, kind: str, day: str) -> set[str]:
-    """The trails that the archive has of a day."""
-    prefix = archive.prefix(kind, day)
+def _kept(frame: Frame, kind: str, day: str) -> Generator[str, None, dict[str, str]]:
+    """The trails that the archive has of a day, and their keys. Tells of those that were written or deleted again."""
+    prefix, versions, removed = archive.prefix(kind, day), Counter[str](), set[str]()
     try:
-        pages = (
-            frame.client("s3").get_paginator("list_objects_v2").paginate(Bucket=frame.settings.archive, Prefix=prefix)
-        )
-        keys = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
+        pages = frame.client("s3").get_paginator("list_object_versions")
+        for page in pages.paginate(Bucket=frame.settings.archive, Prefix=prefix):
+            versions.update(str(each["Key"]) for each in page.get("Versions", ()))
+            removed.update(str(each["Key"]) for each in page.get("DeleteMarkers", ()))
     except (BotoCoreError, ClientError) as failure:
-        raise translate(failure, "s3:ListObjectsV2") from failure
-    return {key.removeprefix(prefix).removesuffix(archive.SUFFIX) for key in keys}
+        raise translate(failure, "s3:ListObjectVersions") from failure
+    for key, times in sorted(versions.items()):
+        if times > 1:
+            yield f"{key} has {times} versions in the archive, where the archiver writes nothing twice"
+    for key in sorted(removed):
+        yield f"{key} was deleted in the archive, where its versions still are"
+    return {key.removeprefix(prefix).removesuffix(archive.SUFFIX): key for key in versions if key not in removed}
 
 
-def _of_executions(frame: Frame, day: str) -> Iterator[str]:
+def _of_content(frame: Frame, name: str, trail: Sequence[Entry], key: str) -> Iterator[str]:
+    try:
+        body = frame.client("s3").get_object(Bucket=frame.settings.archive, Key=key)["Body"].read()
+    except (BotoCoreError, ClientError) as failure:
+        raise translate(failure, "s3:GetObject") from failure
+    try:
+        kept = [audit.from_item(item) for item in archive.lines(body)]
+    except (LookupError, TypeError, ValueError) as wrong:
+        yield f"{key} in the archive is not as the archiver writes it: {wrong}"
+        return
+    if kept != list(trail):
+        last = f"ends with entry {kept[-1].seq} ({kept[-1].hash})" if kept else "is empty"
+        yield (
+            f"{name} in the archive {last}, and is not what the Audit table has, which ends with entry {trail[-1].seq}"
+            f" ({trail[-1].hash})"
+        )
+
+
+def _of_executions(frame: Frame, day: str, late: Container[str]) -> Iterator[str]:
     for runbook in catalogue.names():
         for execution in _started_on(frame, runbook, day):
             name, started = execution["executionArn"], execution["startDate"].astimezone(UTC)
             run = frame.ledger.find(run_id_of(runbook, name, started))
             if run is None:
                 yield f"the execution {name} of {day} has no run, so it has no trail"
-            elif execution["status"] != "RUNNING" and run.sealed_at is None:
+            elif execution["status"] != "RUNNING" and run.sealed_at is None and run.run_id not in late:
                 yield f"{run.run_id} of {day} has ended and is not sealed"
 
 
