@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from runbooks.model import canonical
 from workbench import scenario
 from workbench.embedded import EmbeddedAws
 from workbench.incident import Incident, run_scenario
@@ -222,6 +223,28 @@ def test_a_file_without_the_run_says_what_it_has(runbook: Command, exported: tup
     answer = runbook("audit", "show", "another", "--file", str(exported[1]))
     assert answer.code == 2
     assert f"It has {exported[0]}." in answer.complaint
+
+
+def test_what_is_read_from_a_file_says_that_nobody_has_checked_its_signature(
+    runbook: Command, exported: tuple[str, Path]
+) -> None:
+    run, file = exported
+    says = f"runbook audit verify {file} --key KEYFILE"
+    assert f"signature not checked: {says}" in runbook("audit", "show", run, "--file", str(file)).stdout
+    assert f"Signature not checked: `{says}`." in runbook("audit", "report", run, "--file", str(file)).stdout
+
+
+def test_a_trail_under_another_runs_name_is_not_shown(
+    runbook: Command, exported: tuple[str, Path], tmp_path: Path
+) -> None:
+    run, file = exported
+    document = json.loads(file.read_bytes())
+    document["trails"][0]["run_id"] = "another"
+    forged = tmp_path / "forged.json"
+    forged.write_bytes(canonical(document))
+    answer = runbook("audit", "show", "another", "--file", str(forged))
+    assert (answer.code, answer.stdout) == (1, "")
+    assert f"NOT VERIFIED: {forged} has, as the trail of another, entries of {run}." in answer.complaint
 
 
 # -- search ------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runbooks import clock
+from runbooks.store.runs import Ledger
 from workbench.evidence.many import RARE, fill
 from workbench.evidence.search import Criteria, Found, Search, Summary
+
+from .conftest import Ended
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
@@ -62,6 +66,36 @@ def test_pages_follow_each_other_without_a_gap_or_a_repeat(aws: EmbeddedAws) -> 
     assert [run.place for run in listed] == sorted((run.place for run in listed), reverse=True)
     assert {len(page.runs) for page in found[:-1]} == {7}
     assert max(page.items_read for page in found) <= 4 * (7 + 2)
+
+
+def test_a_run_is_found_by_who_cloudtrail_says_has_started_it_and_by_who_it_claims(
+    aws: EmbeddedAws, ledger: Ledger, ended: Ended
+) -> None:
+    run = ended("ecs-service-rollback-20261121T030000Z-00000001", outcome="FAILED")
+    ended("ecs-service-rollback-20261121T030000Z-00000002")
+    aws.clock.advance(minutes=5)
+    mallory = "arn:aws:iam::123456789012:user/Mallory"
+    ledger.attribute(run, mallory, {"caller": mallory}, state="Attribute", now=aws.clock.now())
+    search = searcher(aws)
+    (found,) = search.find(Criteria(actor=mallory), limit=25).runs
+    assert (found.run_id, found.by, found.outcome, found.error) == (run.run_id, "mallory", "FAILED", "Refused")
+    assert clock.parse(found.ended_at) < clock.parse(found.listed_at)
+    assert search.find(Criteria(actor="mallory", outcome="SUCCEEDED"), limit=25).runs == []
+    assert len(runs(pages(search, Criteria(actor="alice"), 1))) == 2
+    assert len(search.find(Criteria(runbook=RUNBOOK), limit=25).runs) == 2
+
+
+def test_a_page_of_a_filter_that_few_runs_pass_is_read_in_bounds_and_left_short(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.evidence.search.MOST_READ", 50)
+    fill(aws, 200)
+    found = pages(searcher(aws), Criteria(runbook=RUNBOOK, target=TARGET.replace("rare", "3"), actor="bob"), 5)
+    rare = pages(searcher(aws), Criteria(actor="bob", outcome="FAILED"), 5)
+    assert len(runs(found)) == len({run.run_id for run in runs(found)}) > 20
+    assert runs(rare) == []
+    assert len(rare) > 2
+    assert max(page.items_read for page in (*found, *rare)) <= 50 + 6
 
 
 def test_days_are_read_one_after_the_other_until_a_page_is_full(aws: EmbeddedAws) -> None:

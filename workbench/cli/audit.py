@@ -129,6 +129,7 @@ def show(
                 "entries": entries,
                 "faults": broken,
                 "audit_verified": not broken,
+                "signature_checked": False,
             }
         )
     else:
@@ -142,6 +143,8 @@ def show(
         console.print()
         console.print(_full(trail) if full else timeline(console, trail), soft_wrap=full)
         console.print(f"\n{words.verified(trail, broken)}{'' if broken else _still(trail, about)}", soft_wrap=True)
+        if file is not None:
+            console.print(f"signature not checked: runbook audit verify {file} --key KEYFILE", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
 
@@ -222,7 +225,7 @@ def report(
         trail = account.ledger.trail(run)
         if not trail:
             account.run(run)
-    text = written(run, trail, _machine(trail))
+    text = written(run, trail, _machine(trail), file=None if file is None else str(file))
     if as_json:
         print_json({"run_id": run, "markdown": text})
     elif out is not None:
@@ -283,6 +286,8 @@ def search(
     if as_json:
         runs = [asdict(run) for run in found.runs]
         print_json({"runs": runs, "before": found.before, "items_read": found.items_read})
+    elif not found.runs and found.before:
+        stdout().print(f"None of the newest {found.items_read} is one. To go on: add --before {found.before}")
     elif not found.runs:
         stdout().print("There are no such runs.")
     else:
@@ -517,9 +522,14 @@ def _from_file(file: Path, run: str) -> list[Entry]:
     for trail in document.trails:
         if trail.run_id == run:
             try:
-                return [Entry.model_validate(raw.content) for raw in trail.entries]
+                entries = [Entry.model_validate(raw.content) for raw in trail.entries]
             except ValidationError:
                 raise Stop(f"{file} has entries of {run} that are none. `runbook audit verify` says which.") from None
+            strange = sorted({entry.run_id for entry in entries} - {run})
+            if strange:
+                others = ", ".join(strange)
+                raise Stop(f"NOT VERIFIED: {file} has, as the trail of {run}, entries of {others}.", code=1)
+            return entries
     there = ", ".join(trail.run_id for trail in document.trails) or "nothing"
     raise Stop(f"{file} does not have the run {run!r}. It has {there}.")
 

@@ -24,14 +24,19 @@ _STATUS = {
 """Where a change stands after the last event that speaks of it."""
 
 
-def report(run_id: str, entries: Sequence[Entry], definition: Mapping[str, Any] | None) -> str:
-    """The report. `definition` is the runbook's state machine; without it the graph is left out."""
+def report(
+    run_id: str, entries: Sequence[Entry], definition: Mapping[str, Any] | None, *, file: str | None = None
+) -> str:
+    """The report. `definition` is the runbook's state machine; without it the graph is left out.
+
+    `file` is the export that the entries are from, whose signature nobody has checked for it.
+    """
     story = _Story(run_id, entries)
     parts = [story.head(), story.summary(), story.findings(), story.changes(), story.decisions(), story.timeline()]
     if definition is not None:
         graph = path.mermaid(definition, path.taken(entries, definition))
         parts.append(["## The path taken", "", "```mermaid", graph, "```"])
-    parts.append(story.evidence())
+    parts.append(story.evidence(file))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -153,13 +158,16 @@ class _Story:
         ]
         return ["## Timeline", "", *_table(["#", "Time (UTC)", "Who", "Event", "What"], rows)]
 
-    def evidence(self) -> list[str]:
+    def evidence(self, file: str | None) -> list[str]:
         lines = ["## Evidence", ""]
         if self.entries:
             lines.append(
                 f"{words.verified(self.entries, faults(self.entries))}. Its head is `{self.entries[-1].hash}`."
             )
-        return lines + [f"It is sealed with the key `sha256:{seal.detail['key']}`." for seal in self._of(SEALED)]
+        lines += [f"It is sealed with the key `sha256:{seal.detail['key']}`." for seal in self._of(SEALED)]
+        if file is not None:
+            lines.append(f"Signature not checked: `runbook audit verify {file} --key KEYFILE`.")
+        return lines
 
 
 def _list(value: Any) -> list[Any]:

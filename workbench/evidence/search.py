@@ -1,7 +1,8 @@
 """Finding runs that have ended, by their summary entries: each search asks sparse indexes, and none scans the table.
 
 A run's summary is its closing entry, which is in the Audit table's indexes by target, by actor, by runbook and outcome,
-and by day. What is not in the index that is asked is compared afterwards.
+and by day. What is not in the index that is asked is compared afterwards. If CloudTrail has named another person after
+the end, the entry that says so is in the index by actor as well, and leads to the closing entry before it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from runbooks.store.tables import Item, packed, unpacked
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
 """What a run can be closed as."""
+MOST_READ = 1000
+"""Runs that are looked at for one page at most; a filter that few of them pass may leave a page short."""
 _FIRST, _LAST = "0000", "9999"
 """Before and after every time that an entry can have."""
 
@@ -48,11 +51,13 @@ class Summary:
     seconds: int
     by: str
     target: str | None
+    listed_at: str
+    """When the entry was written by which it was found: its end, as a rule."""
 
     @property
     def place(self) -> tuple[str, str]:
         """Where it stands in the order of the results."""
-        return self.ended_at, self.run_id
+        return self.listed_at, self.run_id
 
 
 @dataclass(frozen=True)
@@ -87,14 +92,19 @@ class Search:
         """
         self._read = 0
         place = _place(before) if before else None
-        fitting = (
-            run
-            for run in self._newest_first(criteria, limit + 1, place)
-            if _fits(criteria, run) and (place is None or run.place < place)
+        runs: dict[str, Summary] = {}
+        last: Summary | None = None
+        following = (
+            run for run in self._newest_first(criteria, limit + 1, place) if place is None or run.place < place
         )
-        runs = list(itertools.islice(fitting, limit + 1))
-        more = f"{runs[limit - 1].ended_at}/{runs[limit - 1].run_id}" if len(runs) > limit else None
-        return Found(runs[:limit], more, self._read)
+        for looked_at, run in enumerate(following):
+            fits = _fits(criteria, run) and run.run_id not in runs
+            if last is not None and ((fits and len(runs) == limit) or looked_at == MOST_READ):
+                return Found(list(runs.values()), "/".join(last.place), self._read)
+            if fits:
+                runs[run.run_id] = run
+            last = run
+        return Found(list(runs.values()), None, self._read)
 
     def _newest_first(self, criteria: Criteria, page: int, place: tuple[str, str] | None) -> Iterator[Summary]:
         low = criteria.first_day or _FIRST
@@ -131,8 +141,8 @@ class Search:
 
     def _rows(self, partition: _Partition, low: str, high: str, page: int) -> Iterator[Summary]:
         """A partition's runs, the newest first, read a page at a time. Of the same time, in the order of their ids."""
-        summaries = (_summary(item) for item in self._items(partition, low, high, page))
-        for _, group in itertools.groupby(summaries, key=lambda run: run.ended_at):
+        summaries = (_summary(item, self._closing(item)) for item in self._items(partition, low, high, page))
+        for _, group in itertools.groupby(summaries, key=lambda run: run.listed_at):
             yield from sorted(group, key=lambda run: run.place, reverse=True)
 
     def _items(self, partition: _Partition, low: str, high: str, page: int) -> Iterator[Item]:
@@ -154,8 +164,16 @@ class Search:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
+    def _closing(self, item: Item) -> Item:
+        """The closing entry that an entry of an index is, or that is right before it."""
+        if "runbook_outcome" in item:
+            return item
+        key = packed({"run_id": item["run_id"], "seq": item["seq"] - 1})
+        self._read += 1
+        return unpacked(self._dynamodb.get_item(TableName=self._table, Key=key)["Item"])
 
-def _summary(item: Item) -> Summary:
+
+def _summary(listed: Item, item: Item) -> Summary:
     detail = json.loads(item["detail"])
     runbook, _, outcome = item["runbook_outcome"].partition("#")
     return Summary(
@@ -166,8 +184,9 @@ def _summary(item: Item) -> Summary:
         cause=detail.get("cause"),
         ended_at=item["at"],
         seconds=int(detail.get("seconds") or 0),
-        by=item["actor_index"],
+        by=listed["actor_index"],
         target=item.get("target"),
+        listed_at=listed["at"],
     )
 
 

@@ -246,11 +246,15 @@ class Ledger:
                 return run
             updates = {"attributed_to": to}
             entry, changed = _appended(run, event, detail, state=state, now=now, actor="cloudtrail", updates=updates)
+            # The closing entry is in the index under the name that was claimed; by this one the run is found by whose
+            # it is. It follows the closing entry, which has all else.
+            differs = run.status == "closed" and person(to) != _indexed_as(run)
+            index = {"actor_index": person(to)} if differs else {}
             try:
                 self._tables.write(
                     [
                         self._advance(run, changed, "attribute_not_exists(#sealed_at)"),
-                        put(self._audit, audit.as_item(entry), "attribute_not_exists(#run_id)"),
+                        put(self._audit, audit.as_item(entry) | index, "attribute_not_exists(#run_id)"),
                     ]
                 )
             except (Conflict, ConditionFailed):
@@ -538,7 +542,7 @@ class Ledger:
         day = f"{now:%Y-%m-%d}"
         index = {
             "day": day,
-            "actor_index": person(run.attributed_to or run.requested_by) or "unknown",
+            "actor_index": _indexed_as(run),
             "runbook_outcome": f"{run.runbook}#{outcome}",
         }
         if run.targets:
@@ -603,6 +607,11 @@ def _appended(
         detail=detail,
     )
     return entry, run.model_copy(update={"audit_seq": entry.seq, "audit_head": entry.hash, **(updates or {})})
+
+
+def _indexed_as(run: Run) -> str:
+    """The person under whom a run's closing entry is found."""
+    return person(run.attributed_to or run.requested_by) or "unknown"
 
 
 def _own(item: Item) -> Item:
