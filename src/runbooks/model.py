@@ -41,6 +41,9 @@ class RunInput(BaseModel):
 
     mode: Mode = Field(Mode.PLAN, strict=False, description="plan shows what would be done; execute does it")
     reason: Annotated[Text, StringConstraints(max_length=500)] = Field(description="why, for the audit trail")
+    ticket: (
+        Annotated[str, StringConstraints(max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._:/#?&=+~-]*$")] | None
+    ) = Field(None, description="the incident or change that the run belongs to: its number or address")
     requested_by: Annotated[Text, StringConstraints(max_length=200)] = Field(description="who asks for the run")
     region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")] | None = Field(
         None, description="the target's region, e.g. eu-central-1; the runbook's own region if absent"

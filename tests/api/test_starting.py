@@ -12,6 +12,8 @@ from runbooks import clock
 from runbooks.model import canonical, digest
 from runbooks.store.starts import Start
 from workbench import scenario
+from workbench.cli import words
+from workbench.evidence.report import report
 from workbench.incident import start_input
 
 from .conftest import RUNBOOK, Hire, Someone, asked, ended, until
@@ -39,6 +41,25 @@ def test_a_run_is_started_in_the_name_of_whoever_signs_and_their_name_is_vouched
     run = ended(aws, ledger, answer.document["run_id"])
     assert (run.outcome, run.requested_by, run.identity) == ("SUCCEEDED", alice.arn, "verified")
     assert ledger.trail(run.run_id)[0].detail["identity"] == "verified"
+
+
+def test_the_ticket_of_a_run_is_told_wherever_its_reason_is(
+    aws: EmbeddedAws, ledger: Ledger, alice: Someone, broken: scenario.Scenario
+) -> None:
+    begun = alice.starts("health-checks-fail", ticket="INC-4711").document["run_id"]
+    asked(ledger, begun)
+    alice.send("POST", f"/runs/{begun}/stop", {"reason": "seen"})
+    run = ended(aws, ledger, begun)
+    assert (run.ticket, run.why) == ("INC-4711", f"{run.reason} (ticket INC-4711)")
+    assert alice.get(f"/runs/{begun}")["ticket"] == "INC-4711"
+    trail = ledger.trail(begun)
+    assert words.of_entry(trail[0]).endswith(f'"{run.reason}", ticket INC-4711')
+    assert "| Ticket | INC-4711 |" in report(begun, trail, None)
+    messages = [each["message"] for each in aws.messages if begun in each["message"]]
+    assert len(messages) == 2
+    assert all(f"Why: {run.why}\n" in message for message in messages)
+    again = alice.starts("plan-only", ticket="INC 4711\nWhy: forged")
+    assert (again.status, "ticket" in again.document["detail"]) == (400, True)
 
 
 def test_the_same_key_and_body_give_the_same_run_and_another_body_is_refused(

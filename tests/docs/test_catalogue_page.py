@@ -48,5 +48,6 @@ def test_required_fields_stand_first_and_defaults_are_said() -> None:
         ("reason", "required"),
         ("requested_by", "required"),
         ("mode", '`"plan"` if absent'),
+        ("ticket", "optional"),
         ("region", "optional"),
     ]

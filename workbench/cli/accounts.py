@@ -324,6 +324,7 @@ def _run_document(run: Run) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "requested_by": run.requested_by,
         "reason": run.reason,
+        "ticket": run.ticket,
     }
 
 

@@ -86,6 +86,7 @@ class _About:
     requested_by: str
     started_at: str
     reason: str
+    ticket: str | None
     error: str | None
     cause: str | None
     going_on: bool
@@ -137,7 +138,8 @@ def show(
         targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
         console.print(f"{about.run_id}  on {targets}", soft_wrap=True)
         asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
-        console.print(f'{about.ended}, {about.mode}, {asked}: "{about.reason}"', soft_wrap=True)
+        ticket = f", ticket {about.ticket}" if about.ticket else ""
+        console.print(f'{about.ended}, {about.mode}, {asked}: "{about.reason}"{ticket}', soft_wrap=True)
         if about.cause:
             console.print(about.cause, soft_wrap=True)
         console.print()
@@ -169,6 +171,7 @@ def _about(run_id: str, trail: Sequence[Entry]) -> _About:
         requested_by=first.actor if first else "",
         started_at=first.at if first else "",
         reason=str(given.get("reason", "")),
+        ticket=given.get("ticket"),
         error=end.get("error"),
         cause=end.get("cause"),
         going_on=closed is None,
@@ -184,6 +187,7 @@ def _about_standing(run_id: str, entry: Entry) -> _About:
         requested_by=entry.actor,
         started_at=entry.at,
         reason=str(entry.detail.get("comment", "")),
+        ticket=None,
         error=None,
         cause=None,
         going_on=False,

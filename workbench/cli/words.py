@@ -120,7 +120,8 @@ def _started(detail: Detail) -> str:
     if not isinstance(given, dict):
         return f"{detail.get('note') or 'input'}: {cut(json.dumps(given, ensure_ascii=False))}"
     on = ", ".join(short_target(target) for target in detail.get("targets", ())) or "no target"
-    return f'{given.get("mode", "plan")} on {on}: "{given.get("reason", "")}"'
+    ticket = f", ticket {given['ticket']}" if given.get("ticket") else ""
+    return f'{given.get("mode", "plan")} on {on}: "{given.get("reason", "")}"{ticket}'
 
 
 def _policy(detail: Detail) -> str:

@@ -75,6 +75,7 @@ class _Story:
             ("Target", ", ".join(self.first.get("targets", ())) or "none"),
             ("Mode", given.get("mode", "plan")),
             ("Why", given.get("reason", "not said")),
+            *([("Ticket", given["ticket"])] if given.get("ticket") else []),
             ("Asked for by", f"{given.get('requested_by', 'nobody')}{self._vouched()}"),
             ("Started by (CloudTrail)", self._starter()),
             ("Started", self.entries[0].at if self.entries else "never"),

@@ -26,6 +26,7 @@ class Listed(Model):
     requested_by: str
     identity: Literal["verified", "unverified"]
     reason: str
+    ticket: str | None
 
 
 class RunList(Model):
@@ -203,6 +204,7 @@ def _common(run: Run) -> dict[str, Any]:
         "requested_by": run.requested_by,
         "identity": run.identity,
         "reason": run.reason,
+        "ticket": run.ticket,
     }
 
 

@@ -40,7 +40,7 @@ def text(settings: Settings, run: Run, plan: Plan, approval: Approval, found: st
     how = commands(settings, run.run_id, plan.hash)
     return (
         f"Run {run.run_id}\nTargets: {', '.join(run.targets)}\nRequested by: {run.requested_by} ({vouched})\n"
-        f"Why: {run.reason}\nFound: {found}\n\nPlan {plan.hash}\n{changes}\n\n"
+        f"Why: {run.why}\nFound: {found}\n\nPlan {plan.hash}\n{changes}\n\n"
         f"Decide before {approval.expires_at}; whoever asked for the run cannot.\n\n"
         f"In a terminal:\n\n{how['approve']}\n{how['deny']}\n\n"
         f"In CloudShell:\n\n{how['credentials']}\n{how['curl']}\n"
@@ -57,6 +57,7 @@ def event(settings: Settings, run: Run, plan: Plan, approval: Approval, found: s
         "requested_by": run.requested_by,
         "identity": run.identity,
         "reason": run.reason,
+        "ticket": run.ticket,
         "found": found,
         "plan_hash": plan.hash,
         "expires_at": approval.expires_at,

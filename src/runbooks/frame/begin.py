@@ -67,6 +67,7 @@ def begin(step: Step) -> dict[str, Any]:
             update={
                 "mode": given.mode,
                 "reason": redact(given.reason),
+                "ticket": redact(given.ticket),
                 "requested_by": given.requested_by,
                 "identity": "verified" if vouched else "unverified",
                 "given": redact(given.model_dump(mode="json", exclude_none=True)),

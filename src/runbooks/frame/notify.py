@@ -65,7 +65,7 @@ def tell_end(frame: Frame, run: Run) -> None:
             frame,
             f"[{frame.settings.stage}] {run.runbook} {ended}",
             f"Run {run.run_id} ended {ended} at {run.ended_at}\nTargets: {', '.join(run.targets) or 'none'}\n"
-            f"Requested by: {run.requested_by or 'unknown'}\nWhy: {run.reason}\n"
+            f"Requested by: {run.requested_by or 'unknown'}\nWhy: {run.why}\n"
             f"{run.error_cause or run.decision_reason}\n\nThe trail: runbook audit show {run.run_id}\n",
         )
     except (BotoCoreError, ClientError) as failure:

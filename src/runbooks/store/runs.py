@@ -46,6 +46,7 @@ class Run(Model):
     status: Literal["open", "closed"] = "open"
     mode: Mode | None = None
     reason: str = ""
+    ticket: str | None = None
     requested_by: str = ""
     identity: Literal["verified", "unverified"] = Field(
         "unverified", description="verified: AWS vouches for the requester, since the run was started through the API"
@@ -74,6 +75,11 @@ class Run(Model):
     @property
     def key(self) -> dict[str, str]:
         return {"pk": f"RUN#{self.run_id}", "sk": "RUN"}
+
+    @property
+    def why(self) -> str:
+        """The reason, and the ticket if there is one."""
+        return f"{self.reason} (ticket {self.ticket})" if self.ticket else self.reason
 
 
 _JSON_FIELDS = ("given", "tokens", "deadlines")
