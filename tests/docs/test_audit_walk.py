@@ -8,14 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
-import time
-from datetime import UTC
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runbooks.store.runs import run_id_of
 from workbench import scenario
-from workbench.incident import start_input
+from workbench.incident import run_scenario
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
@@ -32,22 +30,18 @@ def commands() -> list[str]:
 
 
 def a_day_that_is_over(aws: EmbeddedAws) -> dict[str, str]:
-    """One run that was sealed on it; what the reader's shell knows of it."""
-    scenario.of(RUNBOOK)["healthy-already"].arrange(aws)
-    client = aws.client("stepfunctions")
-    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}"
-    started = client.start_execution(stateMachineArn=machine, name="INC-1", input=start_input(RUNBOOK, "plan-only"))
-    while client.describe_execution(executionArn=started["executionArn"])["status"] == "RUNNING":
-        time.sleep(0.05)
-    aws.settle()
+    """A run that failed, since somebody denied its plan, and was sealed on it; what the reader's shell knows of it."""
+    standard = scenario.of(RUNBOOK)["health-checks-fail"]
+    denied = replace(standard, decision="deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
+    incident = run_scenario(aws, RUNBOOK, denied)
+    assert incident.unexpected() == []
     aws.cloudtrail("alice")
     aws.invoke("SealFunction", {})
     day = f"{aws.clock.now():%Y-%m-%d}"
     aws.clock.advance(days=1)
     aws.invoke("SealFunction", {})
     aws.settle()
-    run = run_id_of(RUNBOOK, started["executionArn"], started["startDate"].astimezone(UTC))
-    return {"RUN": run, "DAY": day, "ARCHIVE": aws.outputs["ArchiveName"]}
+    return {"RUN": incident.run_id, "DAY": day, "ARCHIVE": aws.outputs["ArchiveName"]}
 
 
 def test_every_command_of_the_walk_does_what_the_page_says(aws: EmbeddedAws, tmp_path: Path) -> None:
@@ -83,8 +77,13 @@ def test_every_command_of_the_walk_does_what_the_page_says(aws: EmbeddedAws, tmp
     assert len(verified) == 4
     assert all(said[line].startswith("VERIFIED: ") for line in verified)
     assert json.loads((tmp_path / "differences.json").read_text())["differences"] == []
-    assert known["RUN"] in said["runbook audit search --runbook ecs-service-rollback"]
-    assert (tmp_path / "report.md").read_text().startswith(f"# {known['RUN']}: SUCCEEDED")
+    searches = [answer for line, answer in said.items() if line.startswith("runbook audit search")]
+    assert len(searches) == 4
+    assert all(known["RUN"] in answer for answer in searches)
+    assert "\nApprovalDenied, execute, asked by alice" in said["runbook audit show $RUN"]
+    report = (tmp_path / "report.md").read_text()
+    assert report.startswith(f"# {known['RUN']}: ApprovalDenied")
+    assert "arn:aws:iam::123456789012:user/bob | denied plan " in report
 
 
 def test_every_alarm_and_parameter_that_the_page_names_exists() -> None:
@@ -93,6 +92,6 @@ def test_every_alarm_and_parameter_that_the_page_names_exists() -> None:
         assert f"`{name}`" in PAGE
         assert f"\n  {name}:\n" in template
     questions = re.findall(r'Name: !Sub "\$\{AWS::StackName\}: (.*)"', template)
-    assert len(questions) == 8
+    assert len(questions) == 9
     for question in questions:
         assert question[0].lower() + question[1:] in PAGE.replace("\n", " ")

@@ -67,7 +67,7 @@ def test_the_trail_of_a_run_verifies_in_no_other_form_and_one_command_says_how_i
     assert verify(read(data), trusted).verified
     for seed in SEEDS:
         for tampered in ways(data, new_key(), random.Random(seed)):
-            assert is_refused(tampered, trusted), tampered.how
+            assert is_refused_where(tampered, trusted), tampered.how
 
     shown = on_aws("audit", "show", ended.run_id)
     assert shown.exit_code == 0
@@ -80,8 +80,13 @@ def test_the_trail_of_a_run_verifies_in_no_other_form_and_one_command_says_how_i
     assert "```mermaid" in report
 
 
-def is_refused(tampered: Tampered, trusted: Trusted) -> bool:
+def is_refused_where(tampered: Tampered, trusted: Trusted) -> bool:
+    """Whether it is refused, with the trail and the entry that somebody was at."""
     try:
-        return not verify(read(tampered.data), trusted).verified
+        verdict = verify(read(tampered.data), trusted)
     except NotCanonical:
-        return True
+        return not tampered.trail or tampered.entry is None
+    named = {(fault.trail, fault.entry) for fault in verdict.faults}
+    if tampered.entry is not None:
+        return not verdict.verified and (tampered.trail, tampered.entry) in named
+    return not verdict.verified and (not tampered.trail or tampered.trail in {trail for trail, _ in named})

@@ -43,14 +43,19 @@ def in_duckdb(query: str) -> str:
 
 @pytest.fixture(scope="module")
 def incidents(embedded: EmbeddedAws, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Three runs and the archive: one mended, one was denied, one may not read and says a name that is not true."""
+    """The archive of four runs: mended; denied; may not read, and says a name that is not true; cannot be undone."""
     folder = tmp_path_factory.mktemp("archive")
     denied = replace(STANDARD, decision="deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
     blind = replace(STANDARD, arrange=blinded, ends="FAILED", error="AccessDenied", world_after=None, changes=0)
     runs: dict[str, Incident] = {}
-    for name, each, user in (("mended", STANDARD, "alice"), ("denied", denied, "alice"), ("blind", blind, "mallory")):
+    for name, runbook, each, user in (
+        ("mended", RUNBOOK, STANDARD, "alice"),
+        ("denied", RUNBOOK, denied, "alice"),
+        ("blind", RUNBOOK, blind, "mallory"),
+        ("left", "watermark-reset", scenario.of("watermark-reset")["overwritten"], "alice"),
+    ):
         embedded.reset()
-        runs[name] = run_scenario(embedded, RUNBOOK, each, execution_name=name)
+        runs[name] = run_scenario(embedded, runbook, each, execution_name=name)
         assert runs[name].unexpected() == []
         embedded.cloudtrail(user)
         embedded.invoke("SealFunction", {})
@@ -117,12 +122,14 @@ def test_the_table_has_every_field_of_an_entry_and_finds_its_days_without_a_craw
 
 def test_what_failed(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
     found = {row["run_id"]: (row["error"], row["cause"]) for row in asked(engine, "WhatFailedQuery")}
-    assert found == {run.run_id: (run.error, run.cause) for run in (incidents["denied"], incidents["blind"])}
+    failed = (incidents["denied"], incidents["blind"], incidents["left"])
+    assert found == {run.run_id: (run.error, run.cause) for run in failed}
 
 
 def test_what_was_changed(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
-    (change,) = asked(engine, "WhatChangedQuery")
-    assert change["run_id"] == incidents["mended"].run_id
+    found = {row["run_id"]: row for row in asked(engine, "WhatChangedQuery")}
+    assert set(found) == {incidents["mended"].run_id, incidents["left"].run_id}
+    change = found[incidents["mended"].run_id]
     assert (change["operation"], change["requested_by"]) == ("ecs:UpdateService", "alice")
     assert change["target"].endswith(":service/snowflake-analytics-cluster/snowflake-report-service")
     assert change["becomes"] == "taskDefinition snowflake-report-service:2"
@@ -131,14 +138,21 @@ def test_what_was_changed(engine: duckdb.DuckDBPyConnection, incidents: dict[str
 
 def test_who_approved(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
     found = {row["run_id"]: row for row in asked(engine, "WhoApprovedQuery")}
-    assert {name: row["decision"] for name, row in found.items()} == {
-        incidents["mended"].run_id: "approved",
-        incidents["denied"].run_id: "denied",
-    }
+    decisions = {name: row["decision"] for name, row in found.items() if name != incidents["left"].run_id}
+    assert decisions == {incidents["mended"].run_id: "approved", incidents["denied"].run_id: "denied"}
     mended = found[incidents["mended"].run_id]
     assert mended["decided_by"] == "arn:aws:iam::123456789012:user/bob"
     assert mended["started_by"] == "arn:aws:iam::123456789012:user/alice"
     assert mended["plan_hash"] == incidents["mended"].run.plan_hash
+
+
+def test_what_started_the_runs(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
+    found = {row["run_id"]: row for row in asked(engine, "WhatStartedQuery")}
+    assert set(found) == {run.run_id for name, run in incidents.items() if name != "folder"}
+    mended = found[incidents["mended"].run_id]
+    assert (mended["requested_by"], mended["identity"], mended["through"]) == ("alice", "unverified", "StartExecution")
+    assert mended["reason"] == incidents["mended"].run.reason
+    assert mended["ticket"] is None
 
 
 def test_whose_identity_is_not_verified(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
@@ -162,9 +176,15 @@ def test_what_was_denied(engine: duckdb.DuckDBPyConnection, incidents: dict[str,
 
 def test_how_long_it_took(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
     found = {(row["runbook"], row["outcome"]): row for row in asked(engine, "HowLongItTookQuery")}
-    assert {key: row["runs"] for key, row in found.items()} == {(RUNBOOK, "SUCCEEDED"): 1, (RUNBOOK, "FAILED"): 2}
+    assert {key: row["runs"] for key, row in found.items()} == {
+        (RUNBOOK, "SUCCEEDED"): 1,
+        (RUNBOOK, "FAILED"): 2,
+        ("watermark-reset", "FAILED"): 1,
+    }
     assert found[RUNBOOK, "SUCCEEDED"]["seconds_at_most"] == incidents["mended"].seconds
 
 
-def test_what_was_left_is_empty_where_nothing_was(engine: duckdb.DuckDBPyConnection) -> None:
-    assert asked(engine, "WhatWasLeftQuery") == []
+def test_what_was_left(engine: duckdb.DuckDBPyConnection, incidents: dict[str, Any]) -> None:
+    (left,) = asked(engine, "WhatWasLeftQuery")
+    assert (left["run_id"], left["event"], left["number"]) == (incidents["left"].run_id, "undo.impossible", "1")
+    assert left["why"]

@@ -353,10 +353,6 @@ class Ledger:
         )
         return [audit.from_item(item) for item in items]
 
-    def has_trail(self, run_id: str) -> bool:
-        """Whether there is a first entry of that run."""
-        return self._tables.get(self._audit, {"run_id": run_id, "seq": 1}) is not None
-
     # Diagnosis
 
     def diagnosis(self, run_id: str) -> Diagnosis | None:
