@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from runbooks.evidence import manifest
 from runbooks.evidence.seal import fingerprint
@@ -15,6 +16,7 @@ from runbooks.store import audit
 from runbooks.store.standing import Bounds, StandingApproval, StandingApprovals, id_of
 from runbooks.store.tables import ConditionFailed, Tables
 from workbench.cli import words
+from workbench.cli.app import app
 from workbench.evidence.export import export, read
 from workbench.evidence.keys import Trusted
 from workbench.evidence.report import report
@@ -169,6 +171,12 @@ def test_its_trails_are_sealed_listed_and_archived_like_those_of_runs_and_are_in
     verdict = verify(read(data), Trusted({fingerprint(key): key}))
     assert verdict.verified, [str(fault) for fault in verdict.faults]
     assert aws.invoke("ReconcileFunction", {})["differences"] == []
+    keys = {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
+    env = {**keys, "AWS_REGION": aws.region, "AWS_ENDPOINT_URL": aws.endpoint_url}
+    shown = CliRunner().invoke(app, ["audit", "show", first], env=env)
+    assert shown.exit_code == 0, shown.output
+    assert f'given, standing approval, asked by {BOB} on {page.removeprefix("manifest-")}: "nightly"' in shown.stdout
+    assert shown.stdout.rstrip().endswith("2 audit entries, chain verified, sealed")
 
 
 @pytest.mark.parametrize(
