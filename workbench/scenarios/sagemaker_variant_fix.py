@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
 
 RUNBOOK = "sagemaker-variant-fix"
-ENDPOINT, BUCKET, ROLE, ALARM = "churn-prediction", "churn-models", "churn-endpoint", "churn-new-fleet-errors"
+ENDPOINT, BUCKET, ROLE, ALARM = "churn-prediction", "sagemaker-churn", "churn-endpoint", "churn-new-fleet-errors"
 OLD, NEW = "churn-v1", "churn-v2"
 CURRENT, CANDIDATE = "current", "candidate"
 HALVES = {CURRENT: 5.0, CANDIDATE: 5.0}

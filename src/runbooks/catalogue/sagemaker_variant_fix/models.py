@@ -48,7 +48,10 @@ class ServedModel(Model):
             if artifact.state == "gone":
                 found.append(f"the artifact {artifact.url} of {self.name} is gone")
             if artifact.state == "forbidden":
-                found.append(f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there")
+                found.append(
+                    f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
+                    " parameter ModelBuckets names the buckets that it may look into)"
+                )
             if artifact.key is not None and artifact.key_state != _USABLE:
                 found.append(
                     f"the key {artifact.key} of the artifact {artifact.url} is {artifact.key_state}, so {self.name}"
