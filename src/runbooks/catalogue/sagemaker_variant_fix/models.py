@@ -49,8 +49,8 @@ class ServedModel(Model):
                 found.append(f"the artifact {artifact.url} of {self.name} is gone")
             if artifact.state == "forbidden":
                 found.append(
-                    f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
-                    " parameter ModelBuckets names the buckets that it may look into)"
+                    f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the"
+                    " stack's parameter ModelBuckets names the buckets that it may look into)"
                 )
             if artifact.key is not None and artifact.key_state != _USABLE:
                 found.append(
