@@ -2,7 +2,8 @@
 
 PYTHON ?= python3
 UV ?= uv
-WORKERS ?= 2
+# Processes of tests. One waits now and then, so that three keep two processors busy.
+WORKERS ?= 3
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -392,9 +392,7 @@ def shows(change: Change, world: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the world proves the change, and its inverse."""
     assert isinstance(change.undo, Undo)
     assert change.proof is not None
-    return tuple(  # type: ignore[return-value]
-        jmespath.search(proof.path, world) == proof.equals for proof in (change.proof, change.undo.proof)
-    )
+    return tuple(jmespath.search(proof.path, world) == proof.equals for proof in (change.proof, change.undo.proof))
 
 
 def test_drift_is_one_call_with_the_variants_that_differ_and_the_old_weights_as_its_undo() -> None:
@@ -794,7 +792,7 @@ def test_what_s3_does_not_show_is_forbidden_or_gone(
 ) -> None:
     url = sagemaker.artifact(aws, "models", "m.tar.gz")
     aws.faults.fail("s3:HeadObject", code=str(status), status=status)
-    assert read(aws, session, ModelDataUrl=url).artifacts == (Artifact(url=url, state=state),)  # type: ignore[arg-type]
+    assert read(aws, session, ModelDataUrl=url).artifacts == (Artifact(url=url, state=state),)
 
 
 def test_a_package_is_read_with_its_approval_and_its_artifacts(aws: EmbeddedAws, session: AwsSession) -> None:

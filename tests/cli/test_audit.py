@@ -23,7 +23,7 @@ Command = Callable[..., Answer]
 
 
 def ran(aws: EmbeddedAws, name: str = "health-checks-fail", *, sealed: bool = True, **changes: object) -> Incident:
-    incident = run_scenario(aws, RUNBOOK, replace(SCENARIOS[name], **changes))  # type: ignore[arg-type]
+    incident = run_scenario(aws, RUNBOOK, replace(SCENARIOS[name], **changes))
     if sealed:
         aws.cloudtrail("alice", incident.execution_arn)
         aws.invoke("SealFunction", {})

@@ -107,8 +107,8 @@ def approve(aws: EmbeddedAws, bob: Reader, line: str) -> Run:
     while not (asked := [each["message"] for each in aws.messages if "Approve?" in each["subject"]]):
         assert time.monotonic() < give_up
         time.sleep(0.05)
-    bob.knows["RUN"] = re.search(r"^Run (\S+)$", asked[0], re.MULTILINE)[1]  # type: ignore[index]
-    bob.knows["PLAN_HASH"] = re.search(r"^Plan (\w+)$", asked[0], re.MULTILINE)[1]  # type: ignore[index]
+    bob.knows["RUN"] = re.search(r"^Run (\S+)$", asked[0], re.MULTILINE)[1]
+    bob.knows["PLAN_HASH"] = re.search(r"^Plan (\w+)$", asked[0], re.MULTILINE)[1]
     bob.runs(line or next(each for each in asked[0].splitlines() if each.startswith("curl ")))
     while (run := ledger.find(bob.knows["RUN"])) is None or run.status == "open":
         assert time.monotonic() < give_up

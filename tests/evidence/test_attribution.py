@@ -63,7 +63,7 @@ def test_a_claim_that_cloudtrail_contradicts_is_in_the_trail_and_told(aws: Embed
     run_id = ran(aws).run_id
     aws.cloudtrail("mallory")
     (entry,) = attribution(ledger, run_id)
-    (wrong,) = entry.detail["contradictions"]  # type: ignore[misc]
+    (wrong,) = entry.detail["contradictions"]
     assert wrong == (
         "the input says that alice asks, and CloudTrail says that arn:aws:iam::123456789012:user/mallory started the"
         " run"
@@ -77,7 +77,7 @@ def test_who_approved_their_own_run_under_another_name_is_found(aws: EmbeddedAws
     run_id = ran(aws).run_id
     aws.cloudtrail("bob")
     (entry,) = attribution(ledger, run_id)
-    assert len(entry.detail["contradictions"]) == 2  # type: ignore[arg-type]
+    assert len(entry.detail["contradictions"]) == 2
     assert "nobody decides on their own run" in alarms(aws)[0]
 
 
@@ -182,7 +182,7 @@ def test_whoever_starts_a_run_in_the_place_of_the_api_is_found_out(aws: Embedded
     aws.cloudtrail("mallory")
     (entry,) = attribution(ledger, run.run_id)
     assert entry.detail["on_behalf_of"] is None
-    (wrong,) = entry.detail["contradictions"]  # type: ignore[misc]
+    (wrong,) = entry.detail["contradictions"]
     mallory = "arn:aws:iam::123456789012:user/mallory"
     assert wrong == f"this stack started it in the name of {ALICE}, and CloudTrail says that {mallory} started the run"
     assert len(alarms(aws)) == 1
