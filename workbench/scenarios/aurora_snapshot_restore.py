@@ -263,18 +263,23 @@ def stop(aws: EmbeddedAws, execution: str) -> None:
 
 
 def somebody_makes_one(aws: EmbeddedAws, _execution: str = "") -> None:
-    """Somebody else makes a cluster of that name by hand; where the name is taken they leave it at that."""
+    """Somebody else makes a cluster of that name by hand. Where RDS says that it is taken they leave it at that."""
+    from workbench.embedded.calls import ServiceError
+
     rds = _rds()
-    if "orders" not in aws.rds.region.clusters:
-        given = {
-            "DBClusterIdentifier": "orders",
-            "Engine": "aurora-postgresql",
-            "MasterUsername": rds.MASTER,
-            "MasterUserPassword": rds.MASTER_PASSWORD,
-            "DBSubnetGroupName": "db",
-        }
-        rds.script(aws, "cluster", "create", takes=0)
+    given = {
+        "DBClusterIdentifier": "orders",
+        "Engine": "aurora-postgresql",
+        "MasterUsername": rds.MASTER,
+        "MasterUserPassword": rds.MASTER_PASSWORD,
+        "DBSubnetGroupName": "db",
+    }
+    rds.script(aws, "cluster", "create", takes=0)
+    try:
         aws.rds.do("CreateDBCluster", given)
+    except ServiceError as failure:
+        if failure.code != "DBClusterAlreadyExistsFault":
+            raise
 
 
 def verification_is_denied(aws: EmbeddedAws, _execution: str) -> None:
