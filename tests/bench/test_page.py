@@ -43,7 +43,7 @@ def test_every_handler_has_a_row() -> None:
 def test_the_page_says_whether_an_aim_is_met() -> None:
     costs = Costs("one", 0.5, 17, 9, Bare(0.1, 4), 100, 50)
     alone = Costs("two", 0.5, 17, 9, None, 100, 50)
-    late = Compared(7200, 30.0, 600.0, 241.0, 121.0, 60.0)
+    late = Compared(7200, 30.0, 600.0, 0.083, True, 241.0, 121.0, 60.0)
     told = page([costs, alone], [late], 3.0, TRAIL, 0.4, [Start("runbooks.frame.act", 0.4, 1.0)], "a machine")
     assert "| `one` | 0.50 s | 0.10 s | met | 17 |" in told
     assert "| `one` | 9 | 4 | 2.25 | **not met** (1.1 times the aim) |" in told

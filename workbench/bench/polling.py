@@ -23,28 +23,36 @@ Schedule = Callable[[float, float], float]
 
 @dataclass(frozen=True)
 class Waited:
-    """Looks until the end was seen, and seconds between the end and that look."""
+    """A phase's duration, looks until its end was seen, and seconds between the end and that look."""
 
+    duration: float
     looks: int
     lag: float
+
+    @property
+    def share(self) -> float:
+        """The lag as a part of the duration."""
+        return self.lag / self.duration
 
 
 @dataclass(frozen=True)
 class Compared:
-    """Phases of about one duration: looks on average, lag at worst; in seconds."""
+    """Phases of about one duration: looks on average, lag at worst; in seconds, and as a part of the phase."""
 
     duration: int
     looks: float
     lag: float
+    share: float
+    late: bool
+    """Whether one of them was seen later than the aim."""
     looks_of_30: float
     looks_of_60: float
     lag_with_percent: float
 
     @property
     def meets_the_aims(self) -> bool:
-        late = self.lag > max(LAG_SECONDS, LAG_SHARE * self.duration * _SPREAD[-1])
         often = self.duration >= 30 * MINUTE and self.looks > LOOKS_SHARE * self.looks_of_30
-        return not late and not often
+        return not self.late and not often
 
 
 _SPREAD = [0.9 + 0.01 * step for step in range(21)]
@@ -57,7 +65,7 @@ def waited(duration: float, at_least: float, schedule: Schedule) -> Waited:
     while now < duration:
         now += schedule(now, duration)
         looks += 1
-    return Waited(looks, now - duration)
+    return Waited(duration, looks, now - duration)
 
 
 def _ours(elapsed: float, duration: float) -> float:
@@ -83,6 +91,8 @@ def compared(duration: int) -> Compared:
         duration=duration,
         looks=mean(each.looks for each in ours),
         lag=max(each.lag for each in ours),
+        share=max(each.share for each in ours),
+        late=any(each.lag > LAG_SECONDS and each.share > LAG_SHARE for each in ours),
         looks_of_30=mean(each.looks for each in all_of(_every(30), 0)),
         looks_of_60=mean(each.looks for each in all_of(_every(60), 0)),
         lag_with_percent=max(each.lag for each in all_of(_ours_with_percent, LEAST * duration)),

@@ -103,7 +103,7 @@ def page(
                         f"{wait.looks:.0f}",
                         f"{wait.looks_of_30:.0f}",
                         f"{wait.looks_of_60:.0f}",
-                        f"{wait.lag:.0f} s ({wait.lag / wait.duration:.1%})",
+                        f"{wait.lag:.0f} s ({wait.share:.1%})",
                         f"{wait.lag_with_percent:.0f} s",
                         "met" if wait.meets_the_aims else "**not met**",
                     ]

@@ -20,7 +20,7 @@ def look_again_in(progress: Progress, elapsed: float, left: float) -> int:
     """
     if progress.look_again_in is not None:
         return progress.look_again_in
-    wait = max(SOONEST, elapsed * SHARE)
+    wait = max(SOONEST, math.floor(elapsed * SHARE))
     if progress.percent:
-        wait = min(wait, max(SOONEST, elapsed * (100 - progress.percent) / progress.percent))
+        wait = min(wait, max(SOONEST, math.ceil(elapsed * (100 - progress.percent) / progress.percent)))
     return math.ceil(max(1.0, min(wait, left)))
