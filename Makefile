@@ -38,8 +38,14 @@ $(READY): $(LOCKED)
 demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+# These go through what the other tests have gone through, again and again: tracing them would take as long as they do.
+AGAIN := tests/test_crashes.py tests/test_matrix.py tests/test_races.py tests/aurora/test_going_on_after_an_abort.py \
+	tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
+
 test: $(READY) ## All tests, with the coverage of what deploys
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) $(AGAIN)
+	$(PYTEST) $(addprefix --ignore=,$(AGAIN)) --cov --cov-report=term --cov-fail-under=95
 
 fuzz: $(READY) ## 3,600 requests to the API, made from its OpenAPI document
 	FUZZ_REQUESTS=3600 $(BIN)/python -m pytest tests/api/test_fuzz.py -n $(WORKERS)

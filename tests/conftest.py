@@ -20,18 +20,7 @@ LAST = ("test_privilege.py",)
 TOGETHER = ("test_new.py", "test_serve.py", "test_queries.py", "test_size.py", "test_rules.py")
 """Modules whose tests share what takes long to make: one worker has all of them."""
 
-THROUGH_FUNCTIONS = (
-    "test_any_run.py",
-    "test_crashes.py",
-    "test_going_on_after_an_abort.py",
-    "test_killed_between_two_changes.py",
-    "test_matrix.py",
-    "test_nothing_secret_is_kept.py",
-    "test_privilege.py",
-    "test_races.py",
-    "test_scenarios.py",
-    "test_ten_defects.py",
-)
+THROUGH_FUNCTIONS = ("test_nothing_secret_is_kept.py", "test_privilege.py", "test_scenarios.py", "test_ten_defects.py")
 """Modules in which what deploys runs in its functions' processes, whose coverage is measured, and in this one only the
 embedded AWS, which would take twice as long if it was traced for nothing."""
 
