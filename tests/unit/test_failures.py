@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from runbooks.aws.failures import translate
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, TargetBusy
 
 
 def answered(code: str, message: str = "no", status: int = 400, **members: Any) -> ClientError:
@@ -26,12 +26,18 @@ def answered(code: str, message: str = "no", status: int = 400, **members: Any) 
         ("Whatever", 503, AwsUnavailable),
         ("ValidationException", 400, AwsRejected),
         ("ModelError", 424, AwsRejected),
+        ("ModelNotReadyException", 429, AwsThrottled),
     ],
 )
 def test_an_answer_is_transient_or_for_good_by_its_code_and_status(
     code: str, status: int, means: type[Exception]
 ) -> None:
     assert type(translate(answered(code, status=status), "service:Operation")) is means
+
+
+def test_an_endpoint_that_is_being_changed_is_busy_and_its_call_is_taken_later() -> None:
+    said = 'Cannot update in-progress endpoint "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/churn".'
+    assert type(translate(answered("ValidationException", said), "sagemaker:UpdateEndpoint")) is TargetBusy
 
 
 def test_what_a_model_has_answered_is_not_told() -> None:

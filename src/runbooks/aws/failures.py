@@ -22,6 +22,7 @@ _THROTTLED = frozenset(
         "BandwidthLimitExceeded",
         "EC2ThrottledException",
         "LimitExceededException",
+        "ModelNotReadyException",
         "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
         "RequestLimitExceeded",
@@ -53,6 +54,8 @@ _DENIED = frozenset(
 )
 _BUSY = frozenset(["InvalidDBClusterSnapshotStateFault", "InvalidDBClusterStateFault", "InvalidDBInstanceState"])
 """The resource is being created, changed or backed up; the same call is taken when that is over."""
+_BUSY_SAYS = ("Cannot update in-progress endpoint",)
+"""How a service says the same that has no code of its own for it: SageMaker's ValidationException is for anything."""
 _PRECONDITION = frozenset(["ConditionalCheckFailedException", "PreconditionFailed"])
 _QUOTES_ITS_TARGET = frozenset(["ModelError"])
 """The messages of these have what a model has answered in them, which is data and does not belong into a trail."""
@@ -77,7 +80,7 @@ def translate(failure: BotoCoreError | ClientError, operation: str) -> RunbookEr
     said = f"{operation}: {code}: {message}"
     if code in _THROTTLED:
         return AwsThrottled(f"AWS throttled {said}")
-    if code in _BUSY:
+    if code in _BUSY or (code == "ValidationException" and message.startswith(_BUSY_SAYS)):
         return TargetBusy(f"the target is not ready for {said}")
     if code in _PRECONDITION:
         return PlanStale(f"the target is not as the call expects it: {said}")
