@@ -314,6 +314,67 @@ def test_a_rolling_update_whose_rollback_fails_too_leaves_the_endpoint_between_t
     assert "did not pass the ping health check" in described["FailureReason"]
 
 
+def test_the_deployment_configuration_is_reused_only_if_it_is_to_be_retained(aws: EmbeddedAws) -> None:
+    """UpdateEndpoint, RetainDeploymentConfig: "The default value is false (the configuration is not reused)."."""
+    world = World(aws, in_service_after=0)
+    world.update(DeploymentConfig=blue_green(termination=120))
+    world.after(seconds=121)
+    assert world.seen() == ("InService", "v2")
+    alarm = {"AlarmName": ALARM, "StateValue": "ALARM", "StateReason": "the old fleet fails"}
+    aws.client("cloudwatch").set_alarm_state(**alarm)
+    world.update(EndpointConfigName="v1")
+    # Neither baked nor stopped by the alarm; what the last deployment had is told all the same.
+    assert world.seen() == ("InService", "v1")
+    assert "AutoRollbackConfiguration" in world.described()["LastDeploymentConfig"]
+    world.update(RetainDeploymentConfig=True)
+    world.after(seconds=121)
+    assert world.seen() == ("RollingBack", "v1")
+
+
+@pytest.mark.parametrize("missing", ["artifact", "key"])
+def test_a_fleet_whose_data_cannot_be_downloaded_never_comes_into_service(aws: EmbeddedAws, missing: str) -> None:
+    world = World(aws, fails_after=900, rollback_takes=60)
+    kms = aws.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    url = sagemaker.artifact(aws, "models", "churn/next.tar.gz", kms_key=key["Arn"])
+    sagemaker.model(aws, "churn-3", url, role=ROLE, image=IMAGE)
+    sagemaker.configure(aws, "v3", {"A": ("churn-3", 1), "B": ("churn-2", 1)})
+    sagemaker.script(aws, "v3", in_service_after=300, fails_after=900, rollback_takes=60)
+    if missing == "artifact":
+        aws.client("s3").delete_object(Bucket="models", Key="churn/next.tar.gz")
+    else:
+        kms.disable_key(KeyId=key["KeyId"])
+    world.update(EndpointConfigName="v3")
+    world.after(seconds=899)
+    assert world.seen() == ("Updating", "v1")
+    world.after(seconds=2)
+    assert world.seen() == ("RollingBack", "v1")
+    world.after(seconds=61)
+    assert world.seen() == ("InService", "v1")
+    assert world.described()["FailureReason"] == (
+        f'Failed to download model data for container "container_1" from URL: "{url}". Please ensure that there is an'
+        " object located at the URL and that the role passed to CreateModel has permissions to download the object."
+    )
+
+
+def test_a_configuration_whose_model_is_gone_is_not_deployed(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    world.client.delete_model(ModelName="churn-2")
+    gone = ("ValidationException", f'Could not find model "{ARN}:model/churn-2".')
+    assert world.refused(world.client.update_endpoint, EndpointName=ENDPOINT, EndpointConfigName="v2") == gone
+    assert world.refused(world.client.create_endpoint, EndpointName="Next", EndpointConfigName="v2") == gone
+    assert world.seen() == ("InService", "v1")
+
+
+def test_model_data_may_be_named_by_a_url_of_s3(aws: EmbeddedAws) -> None:
+    World(aws)
+    for url in (
+        "https://models.s3.eu-central-1.amazonaws.com/churn/model.tar.gz",
+        "https://s3.eu-central-1.amazonaws.com/models/churn/model.tar.gz",
+    ):
+        assert sagemaker.model(aws, f"by-{url.count('/models/')}", url, role=ROLE, image=IMAGE)
+
+
 @pytest.mark.parametrize("state", ["Creating", "Updating", "SystemUpdating", "RollingBack"])
 def test_an_endpoint_does_one_thing_at_a_time(aws: EmbeddedAws, state: str) -> None:
     world = World(aws, in_service_after=None if state == "RollingBack" else 300, fails_after=0)

@@ -13,18 +13,28 @@ import json
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from moto.cloudwatch.models import cloudwatch_backends
+from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.sagemaker.models import sagemaker_backends
 
 from workbench.embedded.calls import Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
-from workbench.embedded.sagemaker_endpoint import Alarms, Configuration, Endpoint, Fleet, Rescaling, Script, Variant
+from workbench.embedded.sagemaker_endpoint import (
+    NO_DATA,
+    Alarms,
+    Configuration,
+    Endpoint,
+    Fleet,
+    Rescaling,
+    Script,
+    Variant,
+)
 
 if TYPE_CHECKING:
     from workbench.embedded.aws import EmbeddedAws
@@ -187,9 +197,30 @@ class SageMaker:
         return self._models[name]
 
     def _is_there(self, url: str) -> bool:
-        bucket, _, key = url.removeprefix("s3://").partition("/")
+        return bool(self._objects(url))
+
+    def _is_readable(self, url: str) -> bool:
+        """Whether the data is there, and the keys that it is encrypted with can be used."""
+        found = self._objects(url)
+        return bool(found) and all(self._is_enabled(each.kms_key_id) for each in found if each.kms_key_id)
+
+    def _objects(self, url: str) -> list[Any]:
+        """What lies in S3 under a URI, or a URL with the bucket in its path or in its host's name."""
+        address = urlsplit(url)
+        bucket, key = address.netloc, address.path.removeprefix("/")
+        if address.scheme == "https":
+            name, _, _ = address.netloc.rpartition("s3.")
+            if name:
+                bucket = name.removesuffix(".")
+            else:
+                bucket, _, key = key.partition("/")
         known = s3_backends[self._account]["aws"].buckets.get(bucket)
-        return known is not None and any(name.startswith(key) for name in known.keys)
+        return [known.keys[name] for name in known.keys if name.startswith(key)] if known is not None else []
+
+    def _is_enabled(self, arn: str) -> bool:
+        region, key = arn.split(":")[3], arn.rpartition("/")[2]
+        known = kms_backends[self._account][region].keys.get(key)
+        return known is not None and known.key_state == "Enabled"
 
     def _check_package(self, wanted: str) -> None:
         """moto knows model packages, but not what SageMaker says of one that does not exist."""
@@ -436,9 +467,24 @@ class SageMaker:
 
     def _fleet(self, configuration: Configuration, now: datetime) -> Fleet:
         script = self._scripts.get(configuration.name, Script())
+        unread = self._unread(configuration)
+        if unread is not None:
+            container, url = unread
+            script = replace(script, in_service_after=None, reason=NO_DATA.format(container=container, url=url))
         variants = [Variant.launched(content) for content in configuration.variants]
         shadows = [Variant.launched(content) for content in configuration.shadows]
         return Fleet(configuration, script, variants, shadows, now)
+
+    def _unread(self, configuration: Configuration) -> tuple[str, str] | None:
+        """The first container whose data no instance could download now, with its URL. Models that are gone raise."""
+        for content in [*configuration.variants, *configuration.shadows]:
+            containers = self._model(content["ModelName"]).containers if "ModelName" in content else []
+            for number, container in enumerate(containers, 1):
+                source = container.get("ModelDataSource", {}).get("S3DataSource", {})
+                url = container.get("ModelDataUrl") or source.get("S3Uri")
+                if url is not None and not self._is_readable(url):
+                    return f"container_{number}", url
+        return None
 
     def _check_limits(self, added: Sequence[Variant]) -> None:
         """Both fleets of a blue/green deployment count."""

@@ -21,6 +21,10 @@ NO_PING = (
     "The primary container for production variant {variant} did not pass the ping health check."
     " Please check CloudWatch logs for this endpoint."
 )
+NO_DATA = (
+    'Failed to download model data for container "{container}" from URL: "{url}". Please ensure that there is an object'
+    " located at the URL and that the role passed to CreateModel has permissions to download the object."
+)
 TIMED_OUT = "The deployment did not complete within {seconds} seconds."
 ALARMED = "The deployment was rolled back: the alarm {alarm} is in the state ALARM."
 NO_CAPACITY = "Unable to provision requested ML compute capacity due to InsufficientInstanceCapacity error."
@@ -131,7 +135,9 @@ class Endpoint:
         self.fleet: Fleet | None = None
         self.pending: Fleet | None = None
         self.deployment: dict[str, Any] | None = None
-        """The last deployment configuration."""
+        """The last deployment configuration that an update brought."""
+        self._rules: dict[str, Any] | None = None
+        """The one of the deployment that goes on: an update without any has none, unless it retains the last one."""
         self._alarms = alarms
         self._before: list[tuple[float, int | None]] = []
         self._queue: list[tuple[datetime, int, Callable[[datetime], None]]] = []
@@ -188,6 +194,7 @@ class Endpoint:
         self.failure = None
         self.pending = fleet
         self.modified = now
+        self._rules = deployment
         if deployment is not None:
             self.deployment = deployment
         for variant in [*fleet.variants, *fleet.shadows]:
@@ -236,8 +243,8 @@ class Endpoint:
         if self.fleet is None:
             self._complete(now)
             return
-        policy = _policy(self.deployment)
-        waits = _waits(self.deployment, fleet)
+        policy = _policy(self._rules)
+        waits = _waits(self._rules, fleet)
         seconds, of = waits[step]
         last = step == len(waits) - 1
         for variant in fleet.variants:
@@ -256,7 +263,7 @@ class Endpoint:
 
     def _look_at_alarms(self, now: datetime) -> bool:
         """Whether the deployment goes on."""
-        ringing = self._alarms.ringing(_watched(self.deployment))
+        ringing = self._alarms.ringing(_watched(self._rules))
         if ringing:
             self._give_up(ALARMED.format(alarm=ringing[0]), now)
         return not ringing
@@ -288,7 +295,7 @@ class Endpoint:
         self._after(now, fleet.script.rollback_takes, lambda moment: self._rolled_back(reason, moment))
 
     def _rolled_back(self, reason: str, now: datetime) -> None:
-        script, rolling = self.coming.script, "RollingUpdatePolicy" in (self.deployment or {})
+        script, rolling = self.coming.script, "RollingUpdatePolicy" in (self._rules or {})
         for alarm in script.trips:
             self._alarms.set_state(alarm, "OK", f"the old fleet of {self.name} serves again")
         self.pending = None
