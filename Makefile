@@ -40,8 +40,8 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # These go through what the other tests have gone through, again and again: tracing them would take as long as they do.
-AGAIN := tests/test_crashes.py tests/test_matrix.py tests/test_races.py tests/aurora/test_going_on_after_an_abort.py \
-	tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
+AGAIN := tests/test_crashes.py tests/test_matrix.py tests/test_privilege.py tests/test_races.py tests/test_scenarios.py \
+	tests/aurora tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
 
 test: $(READY) ## All tests, with the coverage of what deploys
 	$(PYTEST) $(AGAIN)

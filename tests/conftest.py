@@ -20,10 +20,6 @@ LAST = ("test_privilege.py",)
 TOGETHER = ("test_new.py", "test_serve.py", "test_queries.py", "test_size.py", "test_rules.py")
 """Modules whose tests share what takes long to make: one worker has all of them."""
 
-THROUGH_FUNCTIONS = ("test_nothing_secret_is_kept.py", "test_privilege.py", "test_scenarios.py", "test_ten_defects.py")
-"""Modules in which what deploys runs in its functions' processes, whose coverage is measured, and in this one only the
-embedded AWS, which would take twice as long if it was traced for nothing."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def turn(item: pytest.Item) -> int:
@@ -34,8 +30,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
-        if item.path.name in THROUGH_FUNCTIONS:
-            item.add_marker(pytest.mark.no_cover)
 
 
 class Kept:
