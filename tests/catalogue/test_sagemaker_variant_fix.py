@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from runbooks.aws.session import AwsSession
-from runbooks.catalogue.sagemaker_variant_fix import targets
+from runbooks.catalogue.sagemaker_variant_fix import RUNBOOK, targets
 from runbooks.catalogue.sagemaker_variant_fix.decide import decide
 from runbooks.catalogue.sagemaker_variant_fix.facts import (
     Alarm,
@@ -23,10 +23,12 @@ from runbooks.catalogue.sagemaker_variant_fix.facts import (
     Facts,
     Variant,
     gather,
+    recheck_deployment,
+    watch,
 )
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic
-from runbooks.catalogue.sagemaker_variant_fix.models import Artifact, Package, ServedModel, read_model
+from runbooks.catalogue.sagemaker_variant_fix.models import Artifact, Package, ServedModel, artifact_at, read_model
 from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE, SET
 from runbooks.catalogue.sagemaker_variant_fix.progress import (
     configuration_is_in_service,
@@ -36,7 +38,7 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
     what_the_probe_rests_on,
     what_the_weights_rest_on,
 )
-from runbooks.model import Change, Decision, NothingToUndo, Undo, Verdict
+from runbooks.model import Change, Decision, Irreversible, NothingToUndo, Severity, Undo, Verdict
 from workbench import scenario
 from workbench.embedded import EmbeddedAws, sagemaker
 
@@ -110,6 +112,10 @@ def facts(
 
 OK = (Alarm(name="errors", state="OK"),)
 DRIFTED = endpoint(variants=variants(5.0, 5.0))
+
+
+FORBIDDEN = Artifact(url="s3://models/x", state="forbidden")
+STRANGE = Artifact(url="https://models.example.com/x", state="unknown")
 
 
 def with_model(**more: Any) -> Facts:
@@ -188,6 +194,26 @@ CASES = [
         "hosts inference components: they are invoked by name",
     ),
     Case(
+        "inference components in the wanted configuration only",
+        facts(wanted=one("v2", model=None), alarms=OK),
+        Verdict.REFUSED,
+        "v2 hosts inference components: they are invoked by name",
+        TO_V2,
+    ),
+    Case(
+        "a probe of a multi-model container",
+        facts(DRIFTED, configured(models=(served(multi_model=True),))),
+        Verdict.REFUSED,
+        "churn-1 is a multi-model container",
+        given(probe="1"),
+    ),
+    Case(
+        "weights of a multi-model container",
+        facts(DRIFTED, configured(models=(served(multi_model=True),))),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
         "a probe of an asynchronous endpoint",
         facts(DRIFTED, configured(asynchronous=True)),
         Verdict.REFUSED,
@@ -237,10 +263,44 @@ CASES = [
         "No new instance of v1 could start: the artifact s3://models/x of churn-1 is gone",
     ),
     Case(
-        "an artifact that this runbook may not see",
-        with_model(artifacts=(Artifact(url="s3://models/x", state="forbidden"),)),
+        "an artifact that this runbook may not see, where nothing is launched",
+        with_model(artifacts=(FORBIDDEN,)),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
+        "an artifact that this runbook may not see, and a variant that grows",
+        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),)), resizes=True),
         Verdict.REFUSED,
-        "may not look whether the artifact s3://models/x",
+        "Whether a new instance of v1 could start cannot be told: this runbook may not look whether the artifact",
+        given(instance_counts={"A": 3}),
+    ),
+    Case(
+        "an artifact that this runbook may not see, and a variant that shrinks",
+        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),)), resizes=True),
+        Verdict.REMEDIABLE,
+        "is to have 1 instances of A",
+        given(instance_counts={"A": 1}),
+    ),
+    Case(
+        "an artifact of the wanted configuration that this runbook may not see",
+        facts(wanted=configured("v2", models=(served("churn-2", artifacts=(FORBIDDEN,)),)), alarms=OK),
+        Verdict.REFUSED,
+        "Whether a new instance of v2 could start cannot be told",
+        TO_V2,
+    ),
+    Case(
+        "an artifact with an address that is not understood",
+        facts(wanted=configured("v2", models=(served("churn-2", artifacts=(STRANGE,)),)), alarms=OK),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v2",
+        TO_V2,
+    ),
+    Case(
+        "a key that this runbook may not look at",
+        with_model(artifacts=(Artifact(url="s3://models/x", state="there", key=KEY, key_state="unreadable"),)),
+        Verdict.REFUSED,
+        f"Whether a new instance of v1 could start cannot be told: this runbook may not look at the key {KEY}",
     ),
     Case(
         "a key that is disabled",
@@ -348,6 +408,26 @@ CASES = [
         TO_V2,
     ),
     Case(
+        "another configuration is asked for, and its alarm has no data",
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="INSUFFICIENT_DATA"),)),
+        Verdict.REMEDIABLE,
+        "Churn is on v1 instead of v2.",
+        TO_V2,
+    ),
+    Case(
+        "weights and instance counts differ",
+        facts(DRIFTED, resizes=True),
+        Verdict.REMEDIABLE,
+        "instead of A=9 (90 %), B=1 (10 %), and is to have 3 instances of B.",
+        given(instance_counts={"B": 3}),
+    ),
+    Case(
+        "a weight that is small is not none",
+        facts(endpoint(variants=variants(1.0, 0.0)), configured(weights={"A": 1.0, "B": 0.00005})),
+        Verdict.REMEDIABLE,
+        "instead of A=1 (100 %), B=5e-05",
+    ),
+    Case(
         "another configuration in place of one that is broken",
         facts(
             current=configured(models=(served(exists=False),)),
@@ -385,7 +465,11 @@ def described(weights: dict[str, float], **more: Any) -> dict[str, Any]:
         {"VariantName": name, "DesiredWeight": weight, "DesiredInstanceCount": more.get(name, 2)}
         for name, weight in weights.items()
     ]
-    return {"EndpointConfigName": more.get("configuration", "v1"), "ProductionVariants": told}
+    return {
+        "EndpointStatus": more.get("status", "InService"),
+        "EndpointConfigName": more.get("configuration", "v1"),
+        "ProductionVariants": told,
+    }
 
 
 def shows(change: Change, world: dict[str, Any]) -> tuple[bool, bool]:
@@ -393,6 +477,49 @@ def shows(change: Change, world: dict[str, Any]) -> tuple[bool, bool]:
     assert isinstance(change.undo, Undo)
     assert change.proof is not None
     return tuple(jmespath.search(proof.path, world) == proof.equals for proof in (change.proof, change.undo.proof))
+
+
+def may_be_undone(change: Change, world: dict[str, Any]) -> bool:
+    assert isinstance(change.undo, Undo)
+    assert change.undo.when is not None
+    return bool(jmespath.search(change.undo.when.path, world) == change.undo.when.equals)
+
+
+@pytest.mark.parametrize("status", ["Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"])
+def test_an_undo_waits_until_sagemaker_has_finished_and_is_over_only_then(status: str) -> None:
+    (deployed,) = planned(TO_V2, facts(wanted=configured("v2"), alarms=OK)).changes
+    (weighted,) = planned(given(weights={"A": 9.0, "B": 3.0}), facts()).changes
+    for change in (deployed, weighted):
+        assert may_be_undone(change, described(SPLIT))
+        assert not may_be_undone(change, described(SPLIT, status=status))
+        assert shows(change, described(SPLIT)) == (False, True)
+        assert shows(change, described(SPLIT, status=status)) == (False, False)
+
+
+def test_there_is_no_way_back_to_a_configuration_that_could_not_start() -> None:
+    broken = configured(models=(served(exists=False),))
+    decision = planned(TO_V2, facts(current=broken, wanted=configured("v2", {"A": 1.0, "B": 1.0}), alarms=OK))
+    deployed, weighted = decision.changes
+    assert deployed.undo == Irreversible(
+        irreversible="no new instance of v1 could start: the model churn-1 does not exist"
+    )
+    assert isinstance(weighted.undo, Undo)
+    assert decision.findings[1].id == "no-way-back"
+    assert decision.findings[1].severity is Severity.CRITICAL
+
+
+def test_a_model_that_was_rejected_since_can_be_gone_back_to() -> None:
+    rejected = configured(models=(served(packages=(Package(arn="p/1", approval="Rejected"),)),))
+    (change,) = planned(TO_V2, facts(current=rejected, wanted=configured("v2"), alarms=OK)).changes
+    assert isinstance(change.undo, Undo)
+
+
+def test_calls_name_the_endpoint_as_it_names_itself() -> None:
+    asked = RESOLVED.model_copy(update={"endpoint": "CHURN"})
+    for change in planned(asked, facts(wanted=configured("v2"), alarms=OK)).changes:
+        assert change.parameters["EndpointName"] == "Churn"
+        proofs = [change.proof, *((change.undo.proof, change.undo.when) if isinstance(change.undo, Undo) else ())]
+        assert {proof.parameters["EndpointName"] for proof in proofs if proof} <= {"Churn"}
 
 
 def test_drift_is_one_call_with_the_variants_that_differ_and_the_old_weights_as_its_undo() -> None:
@@ -431,6 +558,9 @@ def test_weights_are_recognised_in_the_services_precision() -> None:
     assert shows(change, described({"A": 0.699999988079071, "B": 0.30000001192092896})) == (True, False)
     assert shows(change, described({"A": 0.69, "B": 0.3})) == (False, False)
     assert shows(change, described({"A": 9.0, "B": 1.0})) == (False, True)
+    (small,) = planned(given(weights={"A": 1.0, "B": 0.00005}), facts(endpoint(variants=variants(1.0, 0.0)))).changes
+    assert shows(small, described({"A": 1.0, "B": 4.999999873689376e-05})) == (True, False)
+    assert shows(small, described({"A": 1.0, "B": 0.0})) == (False, True)
 
 
 def test_a_configuration_is_deployed_blue_green_with_the_alarms_and_retains_what_the_endpoint_has() -> None:
@@ -564,8 +694,51 @@ def test_a_variant_without_metrics_is_a_finding_with_its_reason(may: str, meanin
 def test_what_is_wrong_with_the_configuration_that_is_left_is_found_too() -> None:
     broken = configured(models=(served(artifacts=(Artifact(url="s3://models/x", state="gone"),)),))
     assert found(facts(current=broken, wanted=configured("v2"), alarms=OK), TO_V2) == {
-        "model-cannot-start": "the artifact s3://models/x of churn-1 is gone"
+        "model-cannot-start": "the artifact s3://models/x of churn-1 is gone",
+        "no-way-back": "no new instance of v1 could start: the artifact s3://models/x of churn-1 is gone",
     }
+
+
+@pytest.mark.parametrize(
+    ("artifact", "says"), [(FORBIDDEN, "may not look whether the artifact"), (STRANGE, "none of S3 that this runbook")]
+)
+def test_what_could_not_be_looked_at_is_a_warning(artifact: Artifact, says: str) -> None:
+    (finding,) = decide(given(), facts(current=configured(models=(served(artifacts=(artifact,)),))), NOW).findings
+    assert (finding.id, finding.severity) == ("artifact-not-seen", Severity.WARNING)
+    assert says in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("current", "says"),
+    [
+        (configured(models=(served(exists=False, role=None),)), "its model churn-1 does not exist any more"),
+        (one(model=None), "it has no model of its own"),
+        (None, "its configuration was deleted"),
+    ],
+)
+def test_a_variant_without_metrics_whose_role_is_not_known_says_why(current: Configuration | None, says: str) -> None:
+    of = Facts(endpoint=endpoint(), current=current, wanted=current, ends_on="v1", traffic=traffic(None, 10))
+    (finding,) = [each for each in decide(given(), of, NOW).findings if each.id == "no-metrics"]
+    assert says in finding.meaning
+
+
+@pytest.mark.parametrize(
+    ("status", "command"),
+    [
+        (
+            "Failed",
+            (
+                "aws sagemaker delete-endpoint --endpoint-name Churn"
+                " && aws sagemaker wait endpoint-deleted --endpoint-name Churn"
+                " && aws sagemaker create-endpoint --endpoint-name Churn --endpoint-config-name v1"
+            ),
+        ),
+        ("UpdateRollbackFailed", "aws sagemaker describe-endpoint --endpoint-name Churn"),
+        ("OutOfService", "aws sagemaker describe-endpoint --endpoint-name Churn"),
+    ],
+)
+def test_what_is_handed_off_comes_with_a_command_that_works_as_it_stands(status: str, command: str) -> None:
+    assert decide(given(), facts(endpoint(status=status)), NOW).command == command
 
 
 def test_the_last_failed_update_and_missing_instances_are_found() -> None:
@@ -593,6 +766,7 @@ def test_what_nobody_here_can_mend_comes_with_what_a_support_case_needs() -> Non
         "A: weight 9 of 9",
         "errors",
         "Endpoints/Churn",
+        "https://eu-central-1.console.aws.amazon.com/sagemaker/home?region=eu-central-1#/endpoints/Churn",
     ):
         assert needed in case
 
@@ -668,11 +842,22 @@ def test_a_probe_is_answered_or_the_run_would_not_be_here(
 
 def test_a_plan_is_stale_when_somebody_has_changed_what_it_rests_on() -> None:
     before = facts(wanted=configured("v2"), alarms=OK)
+    variant, other = configured("v2").variants
     for moved in (
         facts(DRIFTED, wanted=configured("v2"), alarms=OK),
         facts(endpoint(configuration="v3"), wanted=configured("v2"), alarms=OK),
         facts(wanted=configured("v2", models=(served(exists=False),)), alarms=OK),
         facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="ALARM"),)),
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state=None),)),
+        facts(wanted=configured("v2", models=(served(artifacts=(FORBIDDEN,)),)), alarms=OK),
+        # Another under the same name, by what it is made of, and by its time where that is the same.
+        facts(wanted=configured("v2", created="2026-11-21T02:00:00+00:00"), alarms=OK),
+        facts(wanted=configured("v2", models=(served(created="2026-11-21T02:00:00+00:00"),)), alarms=OK),
+        facts(wanted=configured("v2", {"A": 9.0, "B": 2.0}), alarms=OK),
+        *(
+            facts(wanted=configured("v2", variants=(variant.model_copy(update=update), other)), alarms=OK)
+            for update in ({"model": "churn-2"}, {"instance_type": "ml.p5.48xlarge"}, {"instances": 40})
+        ),
     ):
         assert what_the_deployment_rests_on(moved) != what_the_deployment_rests_on(before)
     assert what_the_weights_rest_on(facts(DRIFTED)) != what_the_weights_rest_on(facts())
@@ -692,12 +877,57 @@ def test_a_plan_is_not_stale_when_traffic_comes_in_or_the_endpoint_scales_by_its
     )
 
 
-def test_the_deployment_leaves_what_the_weights_rest_on() -> None:
-    planned_on = facts(wanted=configured("v2"), alarms=OK)
-    deployed = Facts(endpoint=endpoint(configuration="v2"), ends_on="v2")
-    assert what_the_weights_rest_on(deployed) == what_the_weights_rest_on(planned_on)
-    elsewhere = Facts(endpoint=endpoint(configuration="v3"), ends_on="v3")
-    assert what_the_weights_rest_on(elsewhere) != what_the_weights_rest_on(facts())
+def test_a_plan_is_not_stale_when_its_alarm_has_no_data_any_more() -> None:
+    states = ("OK", "INSUFFICIENT_DATA")
+    seen = [facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state=state),)) for state in states]
+    assert what_the_deployment_rests_on(seen[0]) == what_the_deployment_rests_on(seen[1])
+
+
+def test_the_weights_rest_on_the_configuration_that_the_deployment_leaves_and_on_no_third_one(
+    aws: EmbeddedAws, session: AwsSession
+) -> None:
+    incident = scenario.of("sagemaker-variant-fix")["new-configuration-and-weights"]
+    incident.arrange(aws)
+    asked = given(endpoint="churn-prediction", endpoint_configuration="churn-v2")
+    planned_on = what_the_weights_rest_on(gather(asked, session, aws.clock.now()))
+    client = aws.client("sagemaker")
+    content = client.describe_endpoint_config(EndpointConfigName="churn-v2")["ProductionVariants"]
+    client.create_endpoint_config(EndpointConfigName="churn-v3", ProductionVariants=content)
+    for configuration, same in (("churn-v2", True), ("churn-v3", False)):
+        client.update_endpoint(
+            EndpointName="churn-prediction", EndpointConfigName=configuration, RetainAllVariantProperties=True
+        )
+        aws.clock.advance(seconds=600)
+        assert (what_the_weights_rest_on(watch(asked, session, aws.clock.now())) == planned_on) is same
+
+
+def test_a_namesake_of_the_wanted_configuration_or_of_its_model_is_told_from_it(
+    aws: EmbeddedAws, session: AwsSession
+) -> None:
+    scenario.of("sagemaker-variant-fix")["new-configuration"].arrange(aws)
+    asked = given(endpoint="churn-prediction", endpoint_configuration="churn-v2", rollback_alarms=["errors"])
+    client = aws.client("sagemaker")
+    aws.clock.advance(seconds=60)
+
+    def rests_on() -> Any:
+        return what_the_deployment_rests_on(recheck_deployment(asked, session, aws.clock.now()))
+
+    before = what_the_deployment_rests_on(gather(asked, session, aws.clock.now()))
+    assert rests_on() == before
+    model = client.describe_model(ModelName="churn-7")
+    client.delete_model(ModelName="churn-7")
+    client.create_model(**{key: model[key] for key in ("ModelName", "ExecutionRoleArn", "PrimaryContainer")})
+    with_other_model = rests_on()
+    assert with_other_model != before
+    variants = client.describe_endpoint_config(EndpointConfigName="churn-v2")["ProductionVariants"]
+    client.delete_endpoint_config(EndpointConfigName="churn-v2")
+    aws.clock.advance(seconds=60)
+    client.create_endpoint_config(EndpointConfigName="churn-v2", ProductionVariants=variants)
+    assert rests_on() != with_other_model
+
+
+def test_nobody_looks_before_sagemaker_shows_what_it_was_told() -> None:
+    assert [phase.at_least.total_seconds() for phase in RUNBOOK.phases] == [15, 15, 0]
 
 
 def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
@@ -767,6 +997,39 @@ def test_a_key_that_is_gone_is_told(aws: EmbeddedAws, session: AwsSession) -> No
     assert (artifact.state, artifact.key_state) == ("there", "gone")
 
 
+def test_a_key_that_nobody_here_may_look_at_is_unreadable(aws: EmbeddedAws, session: AwsSession) -> None:
+    url = sagemaker.artifact(aws, "models", "m.tar.gz", kms_key=KEY)
+    aws.faults.fail("kms:DescribeKey", code="AccessDeniedException", status=400)
+    model = read(aws, session, ModelDataUrl=url)
+    assert model.artifacts[0].key_state == "unreadable"
+    assert (model.faults, len(model.locked)) == ([], 1)
+    assert "kms:DescribeKey" in model.locked[0]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://models.s3.eu-central-1.amazonaws.com/m%20/m.tar.gz",
+        "https://models.s3.amazonaws.com/m%20/m.tar.gz",
+        "https://s3.eu-central-1.amazonaws.com/models/m%20/m.tar.gz",
+        "https://s3-eu-central-1.amazonaws.com/models/m%20/m.tar.gz",
+        "https://s3.dualstack.eu-central-1.amazonaws.com/models/m%20/m.tar.gz",
+        "s3://models/m /m.tar.gz",
+    ],
+)
+def test_an_artifact_is_found_however_its_address_is_written(aws: EmbeddedAws, session: AwsSession, url: str) -> None:
+    sagemaker.artifact(aws, "models", "m /m.tar.gz")
+    assert artifact_at(session, url, one_object=True).state == "there"
+    assert artifact_at(session, url.replace("m.tar.gz", "other"), one_object=True).state == "gone"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://models.example.com/m.tar.gz", "s3://arn:aws:s3:eu-central-1:123456789012:accesspoint/models/m"]
+)
+def test_an_address_that_is_not_understood_is_no_reason_to_call_it_gone(session: AwsSession, url: str) -> None:
+    assert artifact_at(session, url, one_object=True) == Artifact(url=url, state="unknown")
+
+
 @pytest.mark.parametrize("kind", ["S3Prefix", "S3Object"])
 def test_uncompressed_artifacts_are_found_by_their_prefix(aws: EmbeddedAws, session: AwsSession, kind: str) -> None:
     sagemaker.artifact(aws, "models", "m/weights.bin")
@@ -778,6 +1041,7 @@ def test_the_artifacts_of_a_multi_model_container_are_a_prefix_too(aws: Embedded
     sagemaker.artifact(aws, "models", "many/one.tar.gz")
     model = read(aws, session, ModelDataUrl="s3://models/many/", Mode="MultiModel")
     assert model.artifacts == (Artifact(url="s3://models/many/", state="there"),)
+    assert model.multi_model
 
 
 def test_a_prefix_with_nothing_under_it_is_gone(aws: EmbeddedAws, session: AwsSession) -> None:
@@ -824,6 +1088,7 @@ def test_a_package_and_a_model_that_are_gone_are_told(aws: EmbeddedAws, session:
         ("sagemaker:DescribeModel", lambda session: read_model(session, "churn-7")),
         ("sagemaker:DescribeModelPackage", lambda session: read_model(session, "churn-7")),
         ("s3:HeadObject", lambda session: read_model(session, "churn-7")),
+        ("kms:DescribeKey", lambda session: read_model(session, "churn-7")),
     ],
 )
 def test_what_is_denied_is_not_taken_for_missing(

@@ -102,9 +102,8 @@ def without_metrics(aws: EmbeddedAws) -> None:
 
 
 def candidate_broken(aws: EmbeddedAws) -> None:
-    """The candidate fails its invocations, and its artifact was deleted."""
+    """The candidate fails its invocations; it could be launched again, and would fail them again."""
     in_service(aws)
-    aws.client("s3").delete_object(Bucket=BUCKET, Key="churn-6/model.tar.gz")
     sagemaker.traffic(aws, ENDPOINT, {CANDIDATE: 60}, errors={CANDIDATE: 55}, minutes_ago=5)
 
 
@@ -116,6 +115,12 @@ def broken_and_then(**fields: Any) -> Callable[[EmbeddedAws], None]:
         sagemaker.script(aws, NEW, **fields)
 
     return arrange
+
+
+def broken_for_good(aws: EmbeddedAws) -> None:
+    """The candidate's artifact was deleted too, so there is no way back; and the next candidate answers nobody."""
+    broken_and_then(in_service_after=240, failing={CANDIDATE: 500})(aws)
+    artifact_gone(aws)
 
 
 def drifted_and_then(change: Callable[[EmbeddedAws], Any]) -> Callable[[EmbeddedAws], None]:
@@ -242,6 +247,15 @@ def somebody_moves_traffic(aws: EmbeddedAws, _execution: str = "") -> None:
     while client.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] in IN_PROGRESS:
         aws.clock.advance(seconds=15)
     set_weights(aws, {CURRENT: 1.0, CANDIDATE: 0.0})
+
+
+def wanted_made_anew(aws: EmbeddedAws, _execution: str) -> None:
+    """Somebody deletes the configuration that is to be deployed, and creates another under its name."""
+    client = aws.client("sagemaker")
+    variants = client.describe_endpoint_config(EndpointConfigName=NEW)["ProductionVariants"]
+    client.delete_endpoint_config(EndpointConfigName=NEW)
+    variants[1]["ModelName"] = "churn-6"
+    client.create_endpoint_config(EndpointConfigName=NEW, ProductionVariants=variants)
 
 
 def world(aws: EmbeddedAws) -> dict[str, Any]:
@@ -382,6 +396,16 @@ SCENARIOS = (
         changes=2,
     ),
     failing(
+        "no-way-back",
+        "The new configuration does not answer its probe, and the old one could not start again: it stays",
+        "UndoFailed",
+        of=DEPLOYED,
+        event="with-probe",
+        arrange=broken_for_good,
+        world_after=told(NEW, AS_CONFIGURED),
+        changes=2,
+    ),
+    failing(
         "cannot-be-verified",
         "The weights are set, and that cannot be verified: undone",
         "RemediationFailed",
@@ -447,5 +471,12 @@ SCENARIOS = (
         "PlanStale",
         world_after=told(OLD, {CURRENT: 1.0, CANDIDATE: 0.0}),
         on_state={"Wait for approval": somebody_moves_traffic},
+    ),
+    failing(
+        "wanted-made-anew",
+        "Somebody creates another configuration under the approved one's name",
+        "PlanStale",
+        of=DEPLOYED,
+        on_state={"Wait for approval": wanted_made_anew},
     ),
 )

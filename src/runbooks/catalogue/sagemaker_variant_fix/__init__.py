@@ -17,6 +17,9 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
 )
 from runbooks.model import Phase, Risk, Runbook
 
+_SHOWS_AFTER = timedelta(seconds=15)
+"""Until then DescribeEndpoint may still show the endpoint as before the call, as if it had been rolled back."""
+
 
 def targets(given: Input, account: str, region: str) -> list[str]:
     """The endpoint's ARN, in which SageMaker writes the name in lower case."""
@@ -40,6 +43,7 @@ RUNBOOK = Runbook(
             settled=configuration_is_in_service,
             rests_on=what_the_deployment_rests_on,
             within=timedelta(minutes=90),
+            at_least=_SHOWS_AFTER,
             recheck=recheck_deployment,
             watch=watch,
         ),
@@ -50,6 +54,7 @@ RUNBOOK = Runbook(
             settled=weights_are_set,
             rests_on=what_the_weights_rest_on,
             within=timedelta(minutes=30),
+            at_least=_SHOWS_AFTER,
             recheck=watch,
             watch=watch,
         ),

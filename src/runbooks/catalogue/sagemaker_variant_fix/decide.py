@@ -20,8 +20,6 @@ from runbooks.catalogue.sagemaker_variant_fix.split import (
 )
 from runbooks.model import Decision, hand_off, healthy, refused, remediable
 
-_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
-
 
 def decide(given: Input, facts: Facts, now: datetime) -> Decision:
     """Healthy when every variant is in service with the wanted weight on the wanted configuration."""
@@ -46,12 +44,12 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
     unfit = (
         _kind_unfit(given, facts, current, wanted)
         or _input_unfit(given, current, wanted)
-        or _not_deployable(wanted)
+        or _not_deployable(wanted, launches=current.name != wanted.name or _scales_out(given, endpoint))
         or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
     )
     if unfit is not None:
         return refused(unfit)
-    return _fix(given, endpoint, facts, wanted)
+    return _fix(given, endpoint, facts, current, wanted)
 
 
 def _by_status(endpoint: Endpoint) -> Decision | None:
@@ -69,20 +67,22 @@ def _by_status(endpoint: Endpoint) -> Decision | None:
         case "Failed":
             return hand_off(
                 f"{name} is Failed ({why}), and all that can be done with a failed endpoint is to delete it.",
-                command=f"aws sagemaker delete-endpoint --endpoint-name {name} && aws sagemaker create-endpoint"
+                command=f"aws sagemaker delete-endpoint --endpoint-name {name}"
+                f" && aws sagemaker wait endpoint-deleted --endpoint-name {name} && aws sagemaker create-endpoint"
                 f" --endpoint-name {name} --endpoint-config-name {endpoint.configuration}",
             )
         case "UpdateRollbackFailed":
             return hand_off(
                 f"{name} serves with a mix of two configurations: an update failed, and so did its rollback ({why})."
                 " The findings have what a support case needs.",
-                command=_GUARDRAILS,
+                command=_look(name),
             )
         case _:
-            return hand_off(
-                f"{name} is {endpoint.status} ({why}).",
-                command=f"aws sagemaker describe-endpoint --endpoint-name {name}",
-            )
+            return hand_off(f"{name} is {endpoint.status} ({why}).", command=_look(name))
+
+
+def _look(endpoint: str) -> str:
+    return f"aws sagemaker describe-endpoint --endpoint-name {endpoint}"
 
 
 def _kind_unfit(given: Input, facts: Facts, current: Configuration, wanted: Configuration) -> str | None:
@@ -93,14 +93,22 @@ def _kind_unfit(given: Input, facts: Facts, current: Configuration, wanted: Conf
             f"{serverless[0]} is serverless: it is the only variant of its endpoint, so there is no traffic to split,"
             " and it has no instances to count; its concurrency is what can be changed."
         )
-    if any(variant.model is None for each in (current, wanted) for variant in each.variants):
+    hosting = [each for each in (current, wanted) if any(variant.model is None for variant in each.variants)]
+    if hosting:
         named = f" ({', '.join(facts.components)})" if facts.components else ""
+        host = given.endpoint if hosting[0] is current else hosting[0].name
         return (
-            f"{given.endpoint} hosts inference components{named}: they are invoked by name and have copies of their"
+            f"{host} hosts inference components{named}: they are invoked by name and have copies of their"
             " own, so weights and instance counts do not apply."
         )
     if given.probe is not None and wanted.asynchronous:
         return f"{given.endpoint} is asynchronous: it answers into S3, so no probe can tell whether it works."
+    many = [model.name for model in wanted.models if model.multi_model]
+    if given.probe is not None and many:
+        return (
+            f"{many[0]} is a multi-model container: every invocation of it names one of its models, which a probe does"
+            " not."
+        )
     before, after = _names(current), _names(wanted)
     if before != after:
         return (
@@ -126,12 +134,24 @@ def _input_unfit(given: Input, current: Configuration, wanted: Configuration) ->
     return None
 
 
-def _not_deployable(wanted: Configuration) -> str | None:
-    """Why no new instance could start on this configuration."""
+def _scales_out(given: Input, endpoint: Endpoint) -> bool:
+    """Whether instances are to be launched beside those that run."""
+    more = resized(given, endpoint)
+    return any(more.get(each.name, 0) > (each.desired_instances or 0) for each in endpoint.variants)
+
+
+def _not_deployable(wanted: Configuration, *, launches: bool) -> str | None:
+    """Why no new instance could start on this configuration, or nobody can tell.
+
+    Artifacts that are not seen matter only if instances are to be launched; it is the stack that decides what is seen.
+    """
     faults = [fault for model in wanted.models for fault in model.faults]
-    if not faults:
-        return None
-    return f"No new instance of {wanted.name} could start: {'; '.join(faults)}."
+    if faults:
+        return f"No new instance of {wanted.name} could start: {'; '.join(faults)}."
+    unseen = [clause for model in wanted.models for clause in (*model.locked, *(model.unseen if launches else ()))]
+    if unseen:
+        return f"Whether a new instance of {wanted.name} could start cannot be told: {'; '.join(unseen)}."
+    return None
 
 
 def _not_guarded(alarms: tuple[Alarm, ...]) -> str | None:
@@ -155,9 +175,9 @@ def _names(configuration: Configuration) -> set[str]:
     return {variant.name for variant in configuration.variants}
 
 
-def _fix(given: Input, endpoint: Endpoint, facts: Facts, wanted: Configuration) -> Decision:
+def _fix(given: Input, endpoint: Endpoint, facts: Facts, current: Configuration, wanted: Configuration) -> Decision:
     name, weights = endpoint.name, wanted_weights(given, wanted)
-    planned = changes(given, endpoint, wanted, weights)
+    planned = changes(given, endpoint, current, wanted, weights)
     if planned:
         alarms: list[JsonValue] = [alarm.name for alarm in facts.alarms]
         split: dict[str, JsonValue] = dict(weights.items())
@@ -173,7 +193,7 @@ def _fix(given: Input, endpoint: Endpoint, facts: Facts, wanted: Configuration) 
         return hand_off(
             f"{name} is told what is asked, but {variant.name} has {variant.current_instances} of"
             f" {variant.desired_instances} instances and the weight {variant.current_weight:g}.",
-            command=f"aws sagemaker describe-endpoint --endpoint-name {name}",
+            command=_look(name),
         )
     return healthy(f"{name} is in service on {wanted.name} and splits its traffic as asked: {in_words(weights)}.")
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from runbooks.aws.session import AwsSession
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic, read_traffic
-from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, read_model
+from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, moment, read_model
 from runbooks.model import Model
 
 
@@ -43,18 +43,27 @@ class Endpoint(Model):
 
 
 class ConfiguredVariant(Model):
-    """A production variant as an endpoint configuration has it. `model` is null if inference components are."""
+    """A production variant as an endpoint configuration has it. `model` is null if inference components are.
+
+    `instance_type` and `instances` are null for a serverless one.
+    """
 
     name: str
     model: str | None
     weight: float
     serverless: bool = False
+    instance_type: str | None = None
+    instances: int | None = None
 
 
 class Configuration(Model):
-    """An endpoint configuration with the models that it serves. `captures_to` is where data capture writes."""
+    """An endpoint configuration with the models that it serves. `captures_to` is where data capture writes.
+
+    `created` is ISO 8601 UTC: a configuration cannot be changed, but deleted and created again under its name.
+    """
 
     name: str
+    created: str | None = None
     variants: tuple[ConfiguredVariant, ...]
     asynchronous: bool = False
     captures_to: str | None = None
@@ -69,7 +78,10 @@ class Alarm(Model):
 
 
 class Facts(Model):
-    """`current` and `wanted` are null if they do not exist; `wanted` is the configuration that the run ends on."""
+    """`current` and `wanted` are null if they do not exist; `wanted` is the configuration that the run ends on.
+
+    `ends_on` is that one's name, and once the endpoint is only watched, the name of the one that it has.
+    """
 
     endpoint: Endpoint | None
     current: Configuration | None = None
@@ -98,14 +110,14 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     ends_on = given.endpoint_configuration or endpoint.configuration
     wanted = current if ends_on == endpoint.configuration else _configuration(aws, ends_on)
     names = [variant.name for variant in endpoint.variants]
-    traffic = read_traffic(aws, given.endpoint, names, now)
+    traffic = read_traffic(aws, endpoint.name, names, now)
     return Facts(
         endpoint=endpoint,
         current=current,
         wanted=wanted,
         ends_on=ends_on,
         resizes=given.instance_counts is not None,
-        components=_components(aws, given, current),
+        components=_components(aws, endpoint, current),
         alarms=_alarms(given, aws, endpoint),
         traffic=traffic,
         may_publish=_may_publish(aws, current, traffic),
@@ -135,8 +147,8 @@ def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
     endpoint = _endpoint(given, aws)
     if endpoint is None:
         return Facts(endpoint=None)
-    ends_on = given.endpoint_configuration or endpoint.configuration
-    return Facts(endpoint=endpoint, ends_on=ends_on, resizes=given.instance_counts is not None)
+    # Its own configuration, whatever is asked for: somebody may have moved it on to a third one.
+    return Facts(endpoint=endpoint, ends_on=endpoint.configuration, resizes=given.instance_counts is not None)
 
 
 def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
@@ -195,6 +207,8 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
             model=each.get("ModelName"),
             weight=each.get("InitialVariantWeight", 1.0),
             serverless="ServerlessConfig" in each,
+            instance_type=each.get("InstanceType"),
+            instances=each.get("InitialInstanceCount"),
         )
         for each in described["ProductionVariants"]
     )
@@ -203,6 +217,7 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
     capture = described.get("DataCaptureConfig", {})
     return Configuration(
         name=name,
+        created=moment(described["CreationTime"]),
         variants=variants,
         asynchronous="AsyncInferenceConfig" in described,
         captures_to=capture["DestinationS3Uri"] if capture.get("EnableCapture") else None,
@@ -210,12 +225,12 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
     )
 
 
-def _components(aws: AwsSession, given: Input, current: Configuration | None) -> tuple[str, ...]:
+def _components(aws: AwsSession, endpoint: Endpoint, current: Configuration | None) -> tuple[str, ...]:
     """Inference components take the place of models: only a variant without a model can have any."""
     if current is None or all(variant.model for variant in current.variants):
         return ()
     pages = aws.client("sagemaker").get_paginator("list_inference_components")
-    found = pages.paginate(EndpointNameEquals=given.endpoint)
+    found = pages.paginate(EndpointNameEquals=endpoint.name)
     return tuple(each["InferenceComponentName"] for page in found for each in page["InferenceComponents"])
 
 

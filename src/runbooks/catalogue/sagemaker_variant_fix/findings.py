@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.plan import no_way_back
 from runbooks.catalogue.sagemaker_variant_fix.split import desired_weights, drifted, share, wanted_weights
 from runbooks.model import Finding, Severity
 
+_GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
 _SYMPTOM = "A/B Testing Configuration Issues"
 _ENOUGH = 100
 """Invocations of the last hour below which their split says nothing."""
@@ -19,6 +21,8 @@ def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
     found = [
         *_case(endpoint, facts),
         *_faults(facts),
+        *_no_way_back(facts),
+        *_not_seen(facts),
         *_errors(facts),
         *_drift(given, endpoint, facts.wanted),
         *_instances(endpoint),
@@ -48,9 +52,15 @@ def _case(endpoint: Endpoint, facts: Facts) -> list[Finding]:
     evidence = (
         f"{endpoint.arn} is {endpoint.status} since {endpoint.since}; reason: {endpoint.failure}; configuration"
         f" {endpoint.configuration}; models {models}; variants {variants}; rollback alarms"
-        f" {', '.join(endpoint.alarms) or 'none'}; logs /aws/sagemaker/Endpoints/{endpoint.name}"
+        f" {', '.join(endpoint.alarms) or 'none'}; logs /aws/sagemaker/Endpoints/{endpoint.name};"
+        f" console {_console(endpoint)}; how updates are rolled back {_GUARDRAILS}"
     )
     return [_found("case-bundle", Severity.CRITICAL, evidence, "what to put into a support case")]
+
+
+def _console(endpoint: Endpoint) -> str:
+    region = endpoint.arn.split(":")[3]
+    return f"https://{region}.console.aws.amazon.com/sagemaker/home?region={region}#/endpoints/{endpoint.name}"
 
 
 def _faults(facts: Facts) -> list[Finding]:
@@ -64,6 +74,25 @@ def _faults(facts: Facts) -> list[Finding]:
             for fault in model.faults
         ]
     return found
+
+
+def _no_way_back(facts: Facts) -> list[Finding]:
+    """A deployment off a configuration that cannot be launched again: whoever approves it must know."""
+    current, wanted = facts.current, facts.wanted
+    if current is None or wanted is None or current.name == wanted.name or (why := no_way_back(current)) is None:
+        return []
+    meaning = f"a deployment of {wanted.name} cannot be undone by this runbook"
+    return [_found("no-way-back", Severity.CRITICAL, why, meaning)]
+
+
+def _not_seen(facts: Facts) -> list[Finding]:
+    """What could not be looked at of the models that the run ends on, and of those that an undo would launch again."""
+    models = {model.name: model for each in (facts.current, facts.wanted) if each for model in each.models}
+    return [
+        _found("artifact-not-seen", Severity.WARNING, clause, "whether a new instance could start is not known")
+        for model in models.values()
+        for clause in (*model.locked, *model.unseen, *model.not_understood)
+    ]
 
 
 def _errors(facts: Facts) -> list[Finding]:
@@ -151,12 +180,22 @@ def _silent(facts: Facts) -> list[Finding]:
         "denied": "its role may not publish metrics (cloudwatch:PutMetricData); whether it was invoked is unknown",
         "unknown": "its role does not exist any more",
     }
+    models = {variant.name: variant.model for variant in facts.current.variants} if facts.current else {}
+
+    def unread(variant: str) -> str:
+        """Why there was no role to ask about."""
+        if facts.current is None:
+            return "its configuration was deleted, so which role it has is unknown"
+        if models.get(variant) is None:
+            return "it has no model of its own, and so no role"
+        return f"its model {models[variant]} does not exist any more, so which role it has is unknown"
+
     return [
         _found(
             "no-metrics",
             Severity.WARNING if facts.may_publish.get(each.variant) != "allowed" else Severity.INFO,
             f"{each.variant} has published no metric in the last hour",
-            said[facts.may_publish.get(each.variant, "unknown")],
+            said[facts.may_publish[each.variant]] if each.variant in facts.may_publish else unread(each.variant),
         )
         for each in facts.traffic
         if each.invocations is None

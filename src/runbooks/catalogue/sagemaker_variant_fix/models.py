@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Literal
+from urllib.parse import unquote
 
 from botocore.exceptions import ClientError
 
 from runbooks.aws.session import AwsSession
 from runbooks.model import Model
 
-_USABLE = "Enabled"
+_USABLE, _UNREADABLE = "Enabled", "unreadable"
+_HOST = r"s3[.-](?:dualstack\.)?(?:[a-z0-9-]+\.)?amazonaws\.com(?:\.cn)?"
+_ADDRESSES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]+)(?:/(?P<key>.*))?",
+        rf"https://{_HOST}/(?P<bucket>[a-z0-9][a-z0-9.-]+)/(?P<key>.*)",
+        rf"https://(?P<bucket>[a-z0-9][a-z0-9.-]+)\.{_HOST}/(?P<key>.*)",
+    )
+)
+"""The ways to write where a model's data lies: as a URI, and as a URL by the path or by the host's name."""
 
 
 class Artifact(Model):
-    """A model's data in S3. `key` is its KMS key, if it has a customer managed one, and `key_state` that key's."""
+    """A model's data in S3. `key` is its KMS key, if it has a customer managed one, and `key_state` that key's.
+
+    `unknown` is what has an address that is not understood, and a key is `unreadable` if nobody here may look at it.
+    """
 
     url: str
-    state: Literal["there", "gone", "forbidden"]
+    state: Literal["there", "gone", "forbidden", "unknown"]
     key: str | None = None
     key_state: str | None = None
 
@@ -30,39 +46,81 @@ class Package(Model):
 
 
 class ServedModel(Model):
-    """A model that a configuration serves. `role` is null if it does not exist."""
+    """A model that a configuration serves. `role` is null if it does not exist; `created` is ISO 8601 UTC.
+
+    `multi_model`: whether a container serves many models, of which every invocation must name one.
+    """
 
     name: str
     exists: bool
+    created: str | None = None
     role: str | None = None
+    multi_model: bool = False
     artifacts: tuple[Artifact, ...] = ()
     packages: tuple[Package, ...] = ()
 
     @property
-    def faults(self) -> list[str]:
-        """Why no new instance could start with this model, one clause each."""
+    def lacks(self) -> list[str]:
+        """What this model needs to start and has not, one clause each."""
         if not self.exists:
             return [f"the model {self.name} does not exist"]
         found = []
         for artifact in self.artifacts:
             if artifact.state == "gone":
                 found.append(f"the artifact {artifact.url} of {self.name} is gone")
-            if artifact.state == "forbidden":
-                found.append(
-                    f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the"
-                    " stack's parameter ModelBuckets names the buckets that it may look into)"
-                )
-            if artifact.key is not None and artifact.key_state != _USABLE:
+            if artifact.key is not None and artifact.key_state not in {_USABLE, _UNREADABLE}:
                 found.append(
                     f"the key {artifact.key} of the artifact {artifact.url} is {artifact.key_state}, so {self.name}"
                     " cannot be read"
                 )
-        for package in self.packages:
-            if package.approval is None:
-                found.append(f"the model package {package.arn} of {self.name} does not exist")
-            elif package.approval != "Approved":
-                found.append(f"the model package {package.arn} of {self.name} is {package.approval}, not Approved")
-        return found
+        return found + [
+            f"the model package {package.arn} of {self.name} does not exist"
+            for package in self.packages
+            if package.approval is None
+        ]
+
+    @property
+    def faults(self) -> list[str]:
+        """Why no new instance could or should start with this model, one clause each."""
+        return self.lacks + [
+            f"the model package {package.arn} of {self.name} is {package.approval}, not Approved"
+            for package in self.packages
+            if package.approval not in {None, "Approved"}
+        ]
+
+    @property
+    def locked(self) -> list[str]:
+        """The keys that this runbook may not look at, one clause each."""
+        return [
+            f"this runbook may not look at the key {artifact.key} of the artifact {artifact.url} of {self.name}"
+            " (kms:DescribeKey)"
+            for artifact in self.artifacts
+            if artifact.key_state == _UNREADABLE
+        ]
+
+    @property
+    def unseen(self) -> list[str]:
+        """What this runbook may not look at, one clause each: it matters only if instances are launched."""
+        return [
+            f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
+            " parameter ModelBuckets names the buckets that it may look into)"
+            for artifact in self.artifacts
+            if artifact.state == "forbidden"
+        ]
+
+    @property
+    def not_understood(self) -> list[str]:
+        """The artifacts whose address is none that this runbook knows, one clause each."""
+        return [
+            f"the address {artifact.url} of {self.name} is none of S3 that this runbook understands"
+            for artifact in self.artifacts
+            if artifact.state == "unknown"
+        ]
+
+
+def moment(time: datetime) -> str:
+    """A time of creation, to the last digit that the service tells: it is what tells a namesake from the original."""
+    return time.astimezone(UTC).isoformat()
 
 
 def read_model(aws: AwsSession, name: str) -> ServedModel:
@@ -86,8 +144,10 @@ def read_model(aws: AwsSession, name: str) -> ServedModel:
     return ServedModel(
         name=name,
         exists=True,
+        created=moment(described["CreationTime"]),
+        multi_model=any(each.get("Mode") == "MultiModel" for each in containers),
         role=described.get("ExecutionRoleArn"),
-        artifacts=tuple(_artifact(aws, *place) for place in dict.fromkeys(_places(containers))),
+        artifacts=tuple(artifact_at(aws, url, one_object=one) for url, one in dict.fromkeys(_places(containers))),
         packages=tuple(packages),
     )
 
@@ -115,8 +175,21 @@ def _places(containers: Iterable[dict[str, Any]]) -> Iterable[tuple[str, bool]]:
             yield source["S3Uri"], source["S3DataType"] == "S3Object"
 
 
-def _artifact(aws: AwsSession, url: str, one_object: bool) -> Artifact:
-    bucket, _, key = url.removeprefix("s3://").partition("/")
+def _address(url: str) -> tuple[str, str] | None:
+    """Bucket and key of an artifact; None if the URL is of no kind that is known here, e.g. an access point's."""
+    for pattern in _ADDRESSES:
+        if found := pattern.fullmatch(url):
+            key = found["key"] or ""
+            return found["bucket"], unquote(key) if url.startswith("https:") else key
+    return None
+
+
+def artifact_at(aws: AwsSession, url: str, *, one_object: bool) -> Artifact:
+    """What lies at this URL, which is a prefix unless it is one object, with the state of its key."""
+    address = _address(url)
+    if address is None:
+        return Artifact(url=url, state="unknown")
+    bucket, key = address
     s3 = aws.client("s3")
     try:
         if not one_object:
@@ -140,3 +213,8 @@ def _key_state(aws: AwsSession, key: str) -> str:
         return str(kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
     except kms.exceptions.NotFoundException:
         return "gone"
+    except ClientError as failure:
+        # A key may be another account's, whose policy does not know this role.
+        if failure.response["Error"]["Code"] != "AccessDeniedException":
+            raise
+        return _UNREADABLE

@@ -9,7 +9,7 @@ from pydantic import JsonValue
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Variant
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.split import TOLERANCE, desired_weights, drifted, resized, share
-from runbooks.model import Change, NothingToUndo, Proof, Undo
+from runbooks.model import Change, Irreversible, NothingToUndo, Proof, Undo
 
 DEPLOY = "Deploy the new endpoint configuration"
 SET = "Set the weights"
@@ -40,22 +40,30 @@ def _and_at_rest(shown: Proof) -> Proof:
     return shown.model_copy(update={"path": path, "equals": True})
 
 
-def changes(given: Input, endpoint: Endpoint, wanted: Configuration, weights: dict[str, float]) -> list[Change]:
+def changes(
+    given: Input, endpoint: Endpoint, current: Configuration, wanted: Configuration, weights: dict[str, float]
+) -> list[Change]:
     """What leads from the endpoint as it is to what is wanted, in order; nothing if nothing is to be changed.
 
     A deployment retains the weights and counts that the endpoint has, and they are set afterwards: so each of the two
     has an exact inverse, and traffic is shifted on the new fleet only.
     """
-    planned = [_deploy(given, endpoint, wanted)] if endpoint.configuration != wanted.name else []
+    planned = [_deploy(given, endpoint, current, wanted)] if endpoint.configuration != wanted.name else []
     if drifted(weights, desired_weights(endpoint)) or resized(given, endpoint):
         planned.append(_set(given, endpoint, weights))
     if planned and given.probe is not None:
-        planned += [_probe(given, variant, given.probe) for variant in endpoint.variants]
+        planned += [_probe(given, endpoint, variant, given.probe) for variant in endpoint.variants]
     return planned
 
 
-def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration) -> Change:
-    named: dict[str, JsonValue] = {"EndpointName": given.endpoint}
+def no_way_back(current: Configuration) -> str | None:
+    """Why a deployment could not be undone: the fleet of the old configuration would have to be launched again."""
+    lacks = [clause for model in current.models for clause in model.lacks]
+    return f"no new instance of {current.name} could start: {'; '.join(lacks)}" if lacks else None
+
+
+def _deploy(given: Input, endpoint: Endpoint, current: Configuration, wanted: Configuration) -> Change:
+    named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
     alarms: list[JsonValue] = [{"AlarmName": name} for name in given.rollback_alarms or endpoint.alarms]
     policy: dict[str, JsonValue] = {
         "TrafficRoutingConfiguration": {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0},
@@ -66,6 +74,14 @@ def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration) -> Change:
     def told(configuration: str) -> Proof:
         return Proof(operation=DESCRIBE, parameters=named, path=_TOLD_CONFIGURATION, equals=configuration)
 
+    undo = Undo(
+        operation="sagemaker:UpdateEndpoint",
+        # No alarm may stop the way back.
+        parameters=named | {"EndpointConfigName": endpoint.configuration, "RetainAllVariantProperties": True},
+        proof=_and_at_rest(told(endpoint.configuration)),
+        when=_at_rest(endpoint.name),
+    )
+    stuck = no_way_back(current)
     return Change(
         phase=DEPLOY,
         operation="sagemaker:UpdateEndpoint",
@@ -80,13 +96,7 @@ def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration) -> Change:
         },
         was=f"configuration {endpoint.configuration}",
         becomes=f"configuration {wanted.name}",
-        undo=Undo(
-            operation="sagemaker:UpdateEndpoint",
-            # No alarm may stop the way back.
-            parameters=named | {"EndpointConfigName": endpoint.configuration, "RetainAllVariantProperties": True},
-            proof=_and_at_rest(told(endpoint.configuration)),
-            when=_at_rest(given.endpoint),
-        ),
+        undo=Irreversible(irreversible=stuck) if stuck else undo,
         proof=told(wanted.name),
     )
 
@@ -112,7 +122,7 @@ def _set(given: Input, endpoint: Endpoint, weights: dict[str, float]) -> Change:
         )
         for variant in touched
     ]
-    named: dict[str, JsonValue] = {"EndpointName": given.endpoint}
+    named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
     operation = "sagemaker:UpdateEndpointWeightsAndCapacities"
     return Change(
         phase=SET,
@@ -123,10 +133,10 @@ def _set(given: Input, endpoint: Endpoint, weights: dict[str, float]) -> Change:
         undo=Undo(
             operation=operation,
             parameters=named | {"DesiredWeightsAndCapacities": list(before)},
-            proof=_and_at_rest(_all_told(given.endpoint, before)),
-            when=_at_rest(given.endpoint),
+            proof=_and_at_rest(_all_told(endpoint.name, before)),
+            when=_at_rest(endpoint.name),
         ),
-        proof=_all_told(given.endpoint, after),
+        proof=_all_told(endpoint.name, after),
         repeat_harmless=True,
     )
 
@@ -148,8 +158,8 @@ def _all_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
         parts = [f"VariantName==`{json.dumps(each['VariantName'])}`"]
         weight, count = each.get("DesiredWeight"), each.get("DesiredInstanceCount")
         if isinstance(weight, int | float):
-            slack = TOLERANCE * max(1.0, weight)
-            parts += [f"DesiredWeight>=`{weight - slack:.6f}`", f"DesiredWeight<=`{weight + slack:.6f}`"]
+            slack = TOLERANCE * weight
+            parts += [f"DesiredWeight>=`{weight - slack:.9g}`", f"DesiredWeight<=`{weight + slack:.9g}`"]
         if count is not None:
             parts.append(f"DesiredInstanceCount==`{count}`")
         conditions.append(f"({' && '.join(parts)})")
@@ -174,9 +184,9 @@ def _in_words(
     return f"weights {', '.join(parts)}"
 
 
-def _probe(given: Input, variant: Variant, payload: str) -> Change:
+def _probe(given: Input, endpoint: Endpoint, variant: Variant, payload: str) -> Change:
     """An invocation of one variant. Its answer is not kept: that it was one is the outcome of the call."""
-    named: dict[str, JsonValue] = {"EndpointName": given.endpoint}
+    named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
     return Change(
         phase=PROBE,
         operation="sagemaker-runtime:InvokeEndpoint",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from runbooks.catalogue.sagemaker_variant_fix.facts import Endpoint, Facts
+from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.split import drifted, resized, wanted_weights
 from runbooks.model import Progress, failed, pending, settled
@@ -64,7 +64,10 @@ def _going_on(endpoint: Endpoint) -> str:
 
 
 def what_the_deployment_rests_on(facts: Facts) -> JsonValue:
-    """A deployment is right as long as nobody has changed the endpoint, and the new configuration can start."""
+    """A deployment is right as long as nobody has changed the endpoint, and the new configuration is the same still.
+
+    It must be able to start, too, and its alarms to guard it.
+    """
     endpoint, wanted = facts.endpoint, facts.wanted
     if endpoint is None or wanted is None:
         return None
@@ -72,8 +75,9 @@ def what_the_deployment_rests_on(facts: Facts) -> JsonValue:
         "status": endpoint.status,
         "configuration": endpoint.configuration,
         "variants": _told(facts, endpoint),
-        "faults": [fault for model in wanted.models for fault in model.faults],
-        "alarms": {alarm.name: alarm.state for alarm in facts.alarms},
+        "wanted": _made_of(wanted),
+        "faults": [fault for model in wanted.models for fault in (*model.faults, *model.locked, *model.unseen)],
+        "alarms": {alarm.name: trouble for alarm in facts.alarms if (trouble := _trouble(alarm))},
     }
 
 
@@ -88,6 +92,23 @@ def what_the_weights_rest_on(facts: Facts) -> JsonValue:
 def what_the_probe_rests_on(facts: Facts) -> JsonValue:
     """A probe needs an endpoint in service; what changed about it is what it is for."""
     return facts.endpoint.status if facts.endpoint else None
+
+
+def _made_of(wanted: Configuration) -> dict[str, JsonValue]:
+    """What a deployment would launch: a namesake of what was approved may have anything else in it."""
+    variants: dict[str, JsonValue] = {
+        each.name: [each.model, each.instance_type, each.instances, each.weight, each.serverless]
+        for each in wanted.variants
+    }
+    models: dict[str, JsonValue] = {model.name: model.created for model in wanted.models}
+    return {"created": wanted.created, "variants": variants, "models": models}
+
+
+def _trouble(alarm: Alarm) -> str | None:
+    """Why an alarm could not guard a deployment. One without data guards it as well as one that is OK."""
+    if alarm.state is None:
+        return "missing"
+    return "rings" if alarm.state == "ALARM" else None
 
 
 def _told(facts: Facts, endpoint: Endpoint) -> dict[str, JsonValue]:

@@ -9,12 +9,13 @@ from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoi
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 
 TOLERANCE = 1e-4
-"""Weights are 32-bit floats in the service: 0.7 may come back as 0.699999988."""
+"""Weights are 32-bit floats in the service: 0.7 may come back as 0.699999988. It is a part of the weight, so that the
+smallest weight is not taken for none, which is always exact."""
 
 
 def same(one: float, other: float) -> bool:
     """Whether two weights are the same but for the service's precision."""
-    return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return math.isclose(one, other, rel_tol=TOLERANCE)
 
 
 def wanted_weights(given: Input, wanted: Configuration | None) -> dict[str, float]:
