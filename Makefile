@@ -39,13 +39,14 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
-# These go through what the other tests have gone through, again and again: tracing them would take as long as they do.
-AGAIN := tests/test_crashes.py tests/test_matrix.py tests/test_privilege.py tests/test_races.py tests/test_scenarios.py \
-	tests/aurora tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
+# What is about the workbench, and what goes again and again through what the others have gone through. It is not traced,
+# as that would take as long as the tests do.
+UNTRACED := tests/asl tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold tests/template \
+	tests/test_matrix.py tests/test_races.py tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
 
 test: $(READY) ## All tests, with the coverage of what deploys
-	$(PYTEST) $(AGAIN)
-	$(PYTEST) $(addprefix --ignore=,$(AGAIN)) --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=term --cov-fail-under=95
+	$(PYTEST) $(UNTRACED)
 
 fuzz: $(READY) ## 3,600 requests to the API, made from its OpenAPI document
 	FUZZ_REQUESTS=3600 $(BIN)/python -m pytest tests/api/test_fuzz.py -n $(WORKERS)

@@ -30,6 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.name in TOGETHER:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+        if item.path.name in LAST or item.path.name == "test_scenarios.py":
+            # What deploys runs in its functions' processes, which are traced; here only the embedded AWS would be.
+            item.add_marker(pytest.mark.no_cover)
 
 
 class Kept:

@@ -252,6 +252,19 @@ def test_a_stolen_token_is_worth_nothing_whatever_it_is_sent_with(
     assert unchanged(aws, broken)
 
 
+def test_a_stolen_token_cannot_say_how_the_run_ended(
+    aws: EmbeddedAws, ledger: Ledger, waiting: tuple[str, str], broken: scenario.Scenario
+) -> None:
+    run_id, _ = waiting
+    token = approval_of(ledger, run_id).token
+    aws.client("stepfunctions").send_task_failure(taskToken=token, error="UndoFailed", cause="everything is lost")
+    run = ended(aws, ledger, run_id)
+    assert run.error_name == "StepFailed"
+    assert "was ended with 'UndoFailed', and not by a decision; nothing was approved" in (run.error_cause or "")
+    assert "everything is lost" not in (run.error_cause or "")
+    assert ledger.changes(run_id) == {}
+
+
 def test_a_replayed_token_wakes_nothing(
     aws: EmbeddedAws, ledger: Ledger, bob: Someone, waiting: tuple[str, str], broken: scenario.Scenario
 ) -> None:
@@ -288,6 +301,24 @@ def test_who_is_asked_gets_the_plan_and_the_commands_over_sns_and_the_bus(
     ballot = json.loads(curl[curl.index("-d") + 1])
     assert bob.send("POST", curl[-1].removeprefix(aws.api_url), ballot).status == 200
     assert ended(aws, ledger, run_id).outcome == "SUCCEEDED"
+
+
+def test_nobody_needs_a_valid_policy_to_say_no(
+    aws: EmbeddedAws, ledger: Ledger, bob: Someone, waiting: tuple[str, str]
+) -> None:
+    run_id, plan = waiting
+    aws.policy({"kill_swich": True})
+    assert bob.votes("approve", run_id, plan).status == 503
+    assert bob.votes("deny", run_id, plan).status == 200
+
+
+def test_what_nobody_foresaw_is_a_problem_that_tells_nothing_of_the_fault(
+    aws: EmbeddedAws, bob: Someone, waiting: tuple[str, str]
+) -> None:
+    aws.faults.fail("ssm:GetParameter", code="AccessDeniedException", message="role/secret may not", only_from="-api")
+    answer = bob.votes("approve", *waiting)
+    assert (answer.status, answer.document["title"]) == (500, "Our fault")
+    assert "role/secret" not in json.dumps(answer.document)
 
 
 def test_a_bus_that_takes_no_event_keeps_nobody_from_deciding(

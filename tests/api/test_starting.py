@@ -13,6 +13,7 @@ from runbooks.model import canonical, digest
 from runbooks.store.starts import Start
 from workbench import scenario
 from workbench.cli import words
+from workbench.embedded.calls import ServiceError
 from workbench.evidence.report import report
 from workbench.incident import start_input
 
@@ -101,6 +102,24 @@ def test_two_hundred_starts_with_one_key_at_once_are_one_run(
         answers = list(crowd.map(lambda _: alice.starts("plan-only", key="one"), range(200)))
     assert {answer.status for answer in answers} <= {200, 201}
     assert len({answer.document["run_id"] for answer in answers}) == 1
+    assert len(executions(aws)) == 1
+
+
+def test_a_start_that_meets_another_one_under_way_waits_for_what_it_writes(
+    aws: EmbeddedAws, alice: Someone, broken: scenario.Scenario
+) -> None:
+    conflict = {"CancellationReasons": [{"Code": "TransactionConflict", "Message": "Transaction is ongoing"}]}
+    met = []
+
+    def conflicts(_: EmbeddedAws) -> None:
+        met.append(True)
+        if len(met) < 3:
+            raise ServiceError(
+                "TransactionCanceledException", "Transaction cancelled [TransactionConflict]", **conflict
+            )
+
+    aws.faults.before("dynamodb:TransactWriteItems", conflicts, only_from="-api")
+    assert alice.starts("plan-only", key="one").status == 201
     assert len(executions(aws)) == 1
 
 

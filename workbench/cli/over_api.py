@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,7 +23,8 @@ _CLOSED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
 
 def start(gate: Gate, runbook: str, document: dict[str, Any], key: str | None) -> dict[str, Any]:
     """Start a run: its id, its execution, and the rest of what the API says."""
-    headers = {"Idempotency-Key": key} if key else {}
+    # An answer that is lost is asked for again, and must not start another run.
+    headers = {"Idempotency-Key": key or uuid.uuid4().hex}
     given = {name: value for name, value in document.items() if name != "requested_by"}
     started: dict[str, Any] = gate.ask("POST", "/runs", {"runbook": runbook, "input": given}, headers=headers)
     return started

@@ -24,6 +24,7 @@ _TITLES = {
     403: "Not allowed",
     404: "Not found",
     409: "Not now",
+    500: "Our fault",
     503: "Try again",
 }
 
@@ -40,13 +41,14 @@ class Message(Model):
 
 
 def answers(shape: type[Model], *problems: int, status: int = 200, title: str = "Done") -> dict[int, Any]:
-    """What a route may answer, for the OpenAPI document. 400, 401, 403 and 503 may come from any."""
+    """What a route may answer, for the OpenAPI document. 400, 401, 403, 500 and 503 may come from any."""
     model: dict[int, Any] = {status: {"description": title, "content": {JSON: {"model": shape}}}}
     model |= {
         each: {"description": _TITLES[each], "content": {PROBLEM: {"model": ProblemDocument}}}
-        for each in sorted({400, 401, 403, 503, *problems})
+        for each in sorted({400, 401, 403, 500, 503, *problems})
     }
-    model[403]["content"][JSON] = {"model": Message}
+    for each in (403, 500, 503):
+        model[each]["content"][JSON] = {"model": Message}
     model[429] = {"description": "Throttled", "content": {JSON: {"model": Message}}}
     return model
 

@@ -40,7 +40,7 @@ class Problem(Exception):
 
 def caller_of(event: Mapping[str, Any]) -> str:
     """The IAM identity that API Gateway vouches for; never taken from the body. Raises Problem 401."""
-    identity = event["requestContext"].get("authorizer", {}).get("iam", {}).get("userArn")
+    identity = ((event["requestContext"].get("authorizer") or {}).get("iam") or {}).get("userArn")
     if not identity:
         raise Problem(401, "No identity", "sign the request with your IAM identity")
     return str(identity)

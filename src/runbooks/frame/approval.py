@@ -76,7 +76,9 @@ def read(step: Step) -> dict[str, Any]:
     if approval is not None and approval.status in {"denied", "revoked"}:
         raise ApprovalDenied(said_no(approval))
     if approval is None or approval.status != "approved" or approval.plan_hash != run.plan_hash:
-        raise ApprovalExpired("nobody decided in time; the request is void, start the run again")
+        early = approval is not None and clock.iso(step.now) < approval.expires_at
+        why = "the wait was ended before anybody had decided" if early else "nobody decided in time"
+        raise ApprovalExpired(f"{why}; the request is void, start the run again")
     return step.document(run)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from runbooks import clock
 from runbooks.aws.redaction import redact
+from runbooks.errors import TRANSIENT
 from runbooks.frame.advice import with_next_step
 from runbooks.frame.approval import said_no
 from runbooks.frame.notify import count, tell_end
@@ -30,6 +31,9 @@ def _close(step: Step, run: Run) -> Run:
     error = reported_error(step.event.document)
     if error is not None and error[0] in {"ApprovalDenied", "LeaseLost"}:
         error = _revoked(step, run) or error
+    if error is not None and error[0] not in _OF_ASKING and _is_undecided(step, run):
+        told = f"the wait for approval was ended with {error[0]!r}, and not by a decision"
+        error = "StepFailed", f"{told}; nothing was approved, and nothing was changed"
     name, cause = ending(run, step.ledger.diagnosis(run.run_id), records, error)
     unsettled = [r for r in records.values() if r.status in {ChangeStatus.INTENDED, ChangeStatus.UNDOING}]
     busy_until = max((clock.parse(record.deadline) for record in unsettled), default=None)
@@ -48,6 +52,21 @@ def _close(step: Step, run: Run) -> Run:
     if name == "UndoFailed":
         count("UndosFailed")
     return run
+
+
+_OF_ASKING = {each.__name__ for each in TRANSIENT} | {
+    "AccessDenied",
+    "AwsRejected",
+    "PlanStale",
+    "RunClosed",
+    "StepFailed",
+}
+"""What asking for approval can fail with by itself. Whoever holds the task token may send any other name."""
+
+
+def _is_undecided(step: Step, run: Run) -> bool:
+    approval = step.ledger.approval(run.run_id)
+    return approval is not None and approval.status == "pending"
 
 
 def _revoked(step: Step, run: Run) -> tuple[str, str] | None:

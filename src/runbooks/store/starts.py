@@ -6,15 +6,19 @@ write to the State table, and what they write here, they know from IAM.
 
 from __future__ import annotations
 
+import random
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
 from runbooks import clock
+from runbooks.errors import LedgerUnavailable
 from runbooks.model import Model, digest
 from runbooks.store.tables import ConditionFailed, Conflict, Item, Tables, put, update
 
 VALID = timedelta(minutes=15)
 """How long after it was written a record vouches for an execution that starts under its name."""
+_ATTEMPTS = 6
 _SKEW = timedelta(minutes=1)
 """How far the clocks of two services may differ."""
 PREFIXES = ("api-", "event-")
@@ -53,17 +57,22 @@ class Starts:
         return _start(item) if item else None
 
     def claim(self, start: Start) -> tuple[Start, bool]:
-        """Write the record, or read the one that is there; and whether it was written now."""
-        try:
-            self._tables.write(
-                [put(self._tables.state, _item(start), "attribute_not_exists(#pk)")],
-            )
-        except (ConditionFailed, Conflict):
-            existing = self.find(start.execution)
-            if existing is None:
-                raise
-            return existing, False
-        return start, True
+        """Write the record, or read the one that is there; and whether it was written now.
+
+        Raises LedgerUnavailable if others are at it all the time.
+        """
+        for attempt in range(_ATTEMPTS):
+            try:
+                self._tables.write([put(self._tables.state, _item(start), "attribute_not_exists(#pk)")])
+            except (ConditionFailed, Conflict):
+                existing = self.find(start.execution)
+                if existing is not None:
+                    return existing, False
+            else:
+                return start, True
+            # The other's transaction is under way, and what it writes cannot be read yet.
+            time.sleep(random.uniform(0, 0.02 * 2**attempt))
+        raise LedgerUnavailable(f"{start.execution}: too many requests at once")
 
     def renew(self, start: Start, now: datetime) -> Start:
         """Let the record vouch from now on: whoever wrote it did not come to start the execution."""
