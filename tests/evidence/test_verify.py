@@ -63,7 +63,7 @@ def test_any_trails_verify_as_they_were_sealed_and_in_no_other_way(details: dict
         refused_where(tampered)
 
 
-def refused_where(tampered) -> None:  # type: ignore[no-untyped-def]
+def refused_where(tampered) -> None:
     try:
         verdict = checked(tampered.data)
     except NotCanonical:
@@ -76,7 +76,7 @@ def refused_where(tampered) -> None:  # type: ignore[no-untyped-def]
             assert tampered.entry in {fault.entry for fault in said}, f"{tampered.how}: {[str(each) for each in said]}"
 
 
-def tampered(how: str, seed: int = 1):  # type: ignore[no-untyped-def]
+def tampered(how: str, seed: int = 1):
     return next(each for each in ways(WHOLE, KEY, random.Random(seed)) if each.how == how)
 
 
@@ -199,7 +199,7 @@ def test_a_run_that_no_manifest_lists_is_named() -> None:
 
 
 def test_a_run_that_was_sealed_again_is_not_the_one_that_was_listed() -> None:
-    other: dict[str, list] = {"run-1": trail("run-1", ["else", "end"], KEY, NOON + timedelta(days=1))}  # type: ignore[type-arg]
+    other: dict[str, list] = {"run-1": trail("run-1", ["else", "end"], KEY, NOON + timedelta(days=1))}
     assert "its seal is not the one that the manifest of 2026-11-22 lists" in faults_of(
         export(WEEK | PAGES | other, [KEY.public])
     )

@@ -75,14 +75,14 @@ class _LaterField(Enum):
     CausePath = "cause_path"
 
 
-class _Retry(steps.Retry):  # type: ignore[misc]
+class _Retry(steps.Retry):  # type: ignore[misc]  # the SDK has no types
     """The SDK's Retry with a cap on the delay and with jitter."""
 
     def allowed_fields(self) -> list[Enum]:
         return [*super().allowed_fields(), _LaterField.MaxDelaySeconds, _LaterField.JitterStrategy]
 
 
-class _Fail(steps.Fail):  # type: ignore[misc]
+class _Fail(steps.Fail):  # type: ignore[misc]  # the SDK has no types
     """The SDK's Fail with an error name and a cause that the run document carries."""
 
     def allowed_fields(self) -> list[Enum]:

@@ -124,9 +124,17 @@ def _sealed(run_id: str, trail: Sequence[Entry], key: Key) -> list[Entry]:
     entries: list[Entry] = []
     for entry in trail:
         prev = entries[-1].hash if entries else GENESIS
-        told = {"event": entry.event, "state": entry.state, "actor": entry.actor, "detail": dict(entry.detail)}
-        now, seq = clock.parse(entry.at), len(entries) + 1
-        entries.append(next_entry(run_id=run_id, seq=seq, prev=prev, now=now, **told))  # type: ignore[arg-type]
+        again = next_entry(
+            run_id=run_id,
+            seq=len(entries) + 1,
+            prev=prev,
+            now=clock.parse(entry.at),
+            event=entry.event,
+            state=entry.state,
+            actor=entry.actor,
+            detail=dict(entry.detail),
+        )
+        entries.append(again)
     last = entries[-1]
     seal = sealing_entry(
         key[0],

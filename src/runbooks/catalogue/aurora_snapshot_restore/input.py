@@ -72,7 +72,7 @@ def day_of(text: str) -> date:
 class Grant(TypedDict):
     """What a role may do in a schema."""
 
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # where pydantic looks for it
 
     schema: SqlName
     access: Literal["read", "write"]
@@ -81,7 +81,7 @@ class Grant(TypedDict):
 class Rows(TypedDict):
     """A table that must be there, and the least number of rows that it must have."""
 
-    __pydantic_config__ = _STRICT  # type: ignore[misc]
+    __pydantic_config__ = _STRICT  # type: ignore[misc]  # where pydantic looks for it
 
     schema: SqlName
     table: SqlName
