@@ -93,8 +93,8 @@ def page(
             "Simulated: phases of about these durations, which are declared to take at least a quarter of that. Looks",
             "are counted until the end is seen; the lag is how late that is, at worst. The aims: a lag of at most",
             f"{LAG_SHARE:.0%} or {LAG_SECONDS} s, and from half an hour up at most {LOOKS_SHARE:g} of the looks of",
-            "polling every 30 s. The phases of today's runbooks declare five minutes at most, and where that is less",
-            "than a quarter they are looked at more often than the table says: beyond the aim from half an hour to an hour.",
+            "polling every 30 s. The phases of today's runbooks declare five minutes at most. Where that is less than",
+            "a quarter they are looked at more often than this: beyond the aim from half an hour to an hour.",
             "",
             *_table(
                 ["Phase", "Looks", "Every 30 s", "Every 60 s", "Lag", "Lag with percentages", "Aims"],
