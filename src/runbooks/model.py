@@ -157,6 +157,9 @@ class Undo(Model):
     when: Proof | None = Field(
         None, description="the call waits until the world shows this, e.g. that an update under way has ended"
     )
+    within: timedelta | None = Field(
+        None, description="how long the effect may take to be there; as long as the change's phase if absent"
+    )
     first: Undo | None = Field(
         None, description="what must have happened before this call, e.g. a final snapshot before a cluster is deleted"
     )
@@ -325,6 +328,11 @@ class Phase(BaseModel):
         pattern=r"\?$",
         description="for a phase that a plan may do without: the question whether it is needed, e.g. Is a copy needed?",
     )
+    after_verification: bool = Field(
+        False,
+        description="only once the target is verified healthy, e.g. deleting what has been replaced; a failure here "
+        "undoes nothing",
+    )
     recheck: Callable[[Any, Any, datetime], Any] | None = Field(
         None, description="gathers only what `rests_on` needs of the resolved input, where that is less than all facts"
     )
@@ -358,6 +366,23 @@ class Runbook(BaseModel):
     decide: Callable[[Any, Any, datetime], Decision]
     phases: tuple[Phase, ...] = ()
     approval_within: timedelta = timedelta(hours=4)
+
+    @model_validator(mode="after")
+    def _verified_once(self) -> Self:
+        order = [phase.after_verification for phase in self.phases]
+        if order != sorted(order):
+            raise ValueError(f"{self.name}: the phases after the verification come last")
+        return self
+
+    @property
+    def mending(self) -> tuple[Phase, ...]:
+        """The phases that come before the verification."""
+        return tuple(phase for phase in self.phases if not phase.after_verification)
+
+    @property
+    def tidying(self) -> tuple[Phase, ...]:
+        """The phases that come after the verification."""
+        return tuple(phase for phase in self.phases if phase.after_verification)
 
     def needs(self, plan: Plan) -> dict[str, bool]:
         """Which of the phases that a plan may do without are in this one, by their keys."""

@@ -55,5 +55,13 @@ def two_phases() -> Runbook:
 
 
 @pytest.fixture
+def tidying() -> Runbook:
+    return runbook(
+        phase("Cut over", "Does the new cluster answer?"),
+        phase("Delete the old cluster", "Is it gone?", after_verification=True, asked="Is it past its retention?"),
+    )
+
+
+@pytest.fixture
 def read_only() -> Runbook:
     return runbook(name="look-around", risk=Risk.READ_ONLY)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 from statelint.linter import Linter
 
 from runbooks import catalogue
@@ -120,6 +121,24 @@ def test_where_an_error_leads(two_phases: Runbook) -> None:
         "Undo the changes": [everything("Record failure")],
         "Record failure": [everything("Failure not recorded")],
     }
+
+
+def test_what_comes_after_the_verification_undoes_nothing(tidying: Runbook) -> None:
+    states = compile_runbook(tidying)["States"]
+    assert states["Does the new cluster answer?"]["Choices"][0]["Next"] == "Verify"
+    assert states["Verify"]["Next"] == "Is it past its retention?"
+    assert states["Is it past its retention?"]["Default"] == "Finish run"
+    assert states["Is it gone?"]["Choices"][0]["Next"] == "Finish run"
+    caught = {name: state["Catch"][-1]["Next"] for name, state in states.items() if state["Type"] == "Task"}
+    assert caught["Verify"] == "Undo the changes"
+    assert caught["Delete the old cluster"] == "Record failure"
+    assert caught["Look: is it gone?"] == "Record failure"
+
+
+def test_a_phase_cannot_come_after_the_verification_and_before_one_that_is_verified() -> None:
+    deletes = phase("Delete the old cluster", "Is it gone?", after_verification=True)
+    with pytest.raises(ValidationError, match="the phases after the verification come last"):
+        runbook(deletes, phase("Cut over", "Does the new cluster answer?"))
 
 
 def test_what_a_step_is_given(two_phases: Runbook) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -68,6 +69,20 @@ def test_what_must_come_first_is_called_and_waited_for_before_the_inverse(toy: M
     made.undo()
     assert made.statuses == ["undone"]
     assert made.world.made == ["toy:Set", "toy:Save", "toy:Unset"]
+    assert made.world.values == {"a": "old", "copy": "saved"}
+
+
+def test_a_call_of_an_inverse_may_take_as_long_as_it_says_itself(toy: Make) -> None:
+    save = undo("copy", "saved", operation="toy:Save", within=timedelta(minutes=2 * LATE))
+    made = toy(World({"a": "old"}, takes={"toy:Save": LATE}), change("a", undo=undo("a", "old", first=save)))
+    made.apply()
+    made.undo()
+    made.at(LATE - 1)
+    assert made.undo()["undone"] is False
+    made.at(LATE)
+    made.undo()
+    made.undo()
+    assert made.statuses == ["undone"]
     assert made.world.values == {"a": "old", "copy": "saved"}
 
 

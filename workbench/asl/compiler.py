@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from enum import Enum
 from pathlib import Path
@@ -38,7 +38,8 @@ INVOKE = "arn:aws:states:::lambda:invoke"
 LONGEST_NAME = 80
 """Characters that Step Functions allows in a state's name."""
 UNDO_ALLOWANCE = 15 * 60
-"""Seconds that the undo may take on top of the phases' own deadlines: an inverse settles as slowly as its change."""
+"""Seconds that the undo may take on top of twice the phases' own deadlines: an inverse may have to wait until what is
+under way has ended, and then settles as slowly as its change."""
 
 BEGIN, FINISH, RECORD_FAILURE = "Begin run", "Finish run", "Record failure"
 UNDO = "Undo the changes"
@@ -359,9 +360,23 @@ def _entrance(phase: Phase) -> str:
 
 
 def _add_phases(machine: _Machine) -> None:
-    phases = machine.runbook.phases
-    following = [*(_entrance(phase) for phase in phases[1:]), "Verify"]
-    for phase, next_step in zip(phases, following, strict=True):
+    runbook = machine.runbook
+    _add_sequence(machine, runbook.mending, "Verify", catch=UNDO)
+    machine.task(
+        "Verify",
+        standard.DIAGNOSE,
+        "verify",
+        "Diagnoses the target again. Fails unless it is healthy now.",
+        next_step=_entrance(runbook.tidying[0]) if runbook.tidying else FINISH,
+        catch=UNDO,
+    )
+    _add_sequence(machine, runbook.tidying, FINISH, catch=RECORD_FAILURE)
+
+
+def _add_sequence(machine: _Machine, phases: Sequence[Phase], last: str, *, catch: str) -> None:
+    """Phases one after the other, then the state `last`."""
+    for phase, following in zip(phases, [*phases[1:], None], strict=False):
+        next_step = _entrance(following) if following else last
         question = phase.question[0].lower() + phase.question[1:]
         look, wait = f"Look: {question}", f"Wait: {question}"
         if phase.asked:
@@ -380,7 +395,7 @@ def _add_phases(machine: _Machine) -> None:
             phase=phase,
             retriers=ACTING,
             next_step=wait if phase.at_least else look,
-            catch=UNDO,
+            catch=catch,
         )
         machine.task(
             look,
@@ -390,7 +405,7 @@ def _add_phases(machine: _Machine) -> None:
             f"{_seconds(phase.within) // 60} minutes are over.",
             phase=phase,
             next_step=phase.question,
-            catch=UNDO,
+            catch=catch,
         )
         machine.choice(
             phase.question,
@@ -400,14 +415,6 @@ def _add_phases(machine: _Machine) -> None:
         )
         machine.wait(wait, _WAITING[bool(phase.at_least)], next_step=look)
         machine.longest += _seconds(phase.within)
-    machine.task(
-        "Verify",
-        standard.DIAGNOSE,
-        "verify",
-        "Diagnoses the target again. Fails unless it is healthy now.",
-        next_step=FINISH,
-        catch=UNDO,
-    )
 
 
 def _add_ending(machine: _Machine) -> None:
@@ -437,7 +444,7 @@ def _add_ending(machine: _Machine) -> None:
             otherwise="Wait for the undo",
         )
         machine.wait("Wait for the undo", "As long as the last pass said.", next_step=UNDO)
-        machine.longest += UNDO_ALLOWANCE + sum(_seconds(phase.within) for phase in machine.runbook.phases)
+        machine.longest += UNDO_ALLOWANCE + 2 * sum(_seconds(phase.within) for phase in machine.runbook.mending)
     machine.task(
         RECORD_FAILURE,
         standard.FAIL,

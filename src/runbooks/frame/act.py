@@ -7,7 +7,7 @@ from typing import Any
 
 from runbooks import clock
 from runbooks.errors import ApprovalDenied, ChangeUnsettled, PlanStale
-from runbooks.frame.changes import apply_change, undo_change
+from runbooks.frame.changes import apply_change, time_to_undo, undo_change
 from runbooks.frame.outcome import reported_error
 from runbooks.frame.polling import look_again_in
 from runbooks.frame.reading import fingerprint, gather, reads
@@ -103,7 +103,7 @@ def _pause(step: Step, record: ChangeRecord) -> int:
     """Seconds until the next pass: longer the longer the inverse has taken to have its effect."""
     if record.settles_by is None:
         return _UNDO_PAUSE
-    within = step.runbook.phase(step.plan().changes[record.number - 1].phase).within
+    within = time_to_undo(step, step.plan().changes[record.number - 1], record)
     left = (clock.parse(record.settles_by) - clock.utc_now()).total_seconds()
     return look_again_in(pending("undoing"), within.total_seconds() - left, left)
 

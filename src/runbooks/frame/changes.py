@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import jmespath
@@ -233,7 +234,7 @@ def _undo_call(step: Step, run: Run, aws: AwsSession, change: Change, record: Ch
     if change.proof is not None and not proves(aws, change.proof, records, change):
         note = "the target shows neither our value nor the one before; somebody else has changed it"
         return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", note)
-    settles_by = record.settles_by or clock.iso(clock.utc_now() + step.runbook.phase(change.phase).within)
+    settles_by = record.settles_by or clock.iso(clock.utc_now() + time_to_undo(step, change, record))
     intent = record.model_copy(
         update={
             "status": ChangeStatus.UNDOING,
@@ -274,11 +275,18 @@ def _undo_call(step: Step, run: Run, aws: AwsSession, change: Change, record: Ch
     return run
 
 
+def time_to_undo(step: Step, change: Change, record: ChangeRecord) -> timedelta:
+    """How long the call of the inverse that comes next may take to have its effect."""
+    calls = change.undo.calls if isinstance(change.undo, Undo) else ()
+    own = calls[record.undone_calls].within if record.undone_calls < len(calls) else None
+    return own or step.runbook.phase(change.phase).within
+
+
 def _await(step: Step, run: Run, record: ChangeRecord, undo: Undo) -> Run:
     """The target is not ready for the inverse: the next pass looks again, until it has had time enough."""
     if record.settles_by is None:
-        # What is under way may take as long as the phase, and so may the inverse after it.
-        within = step.runbook.phase(step.plan().changes[record.number - 1].phase).within
+        # What is under way may take as long as the inverse after it.
+        within = time_to_undo(step, step.plan().changes[record.number - 1], record)
         waiting = record.model_copy(update={"settles_by": clock.iso(clock.utc_now() + 2 * within)})
         note = f"{undo.operation} waits until the target is ready for it"
         return _settle(step, run, record, record.status, "undo.awaits", note, waiting)

@@ -122,7 +122,7 @@ RUNBOOK = Runbook(
             recheck=gather.before_going_on,
             watch=gather.watch_kept,
             at_least=_minutes(1),
-            within=timedelta(hours=2),
+            within=calls.LONGEST_SNAPSHOT,
         ),
         Phase(
             name=calls.STEP_ASIDE,
@@ -175,6 +175,7 @@ RUNBOOK = Runbook(
             recheck=gather.before_deleting,
             watch=gather.watch_deleted,
             within=timedelta(hours=1),
+            after_verification=True,
         ),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 
 from pydantic import JsonValue
 
@@ -120,6 +121,10 @@ NOT_RENAMING = " && Status!='renaming' && !(PendingModifiedValues.DBClusterIdent
 """JMESPath: no rename of a cluster is under way. Until one is over, RDS knows the cluster by its old name only."""
 
 
+LONGEST_SNAPSHOT = timedelta(hours=2)
+"""How long a snapshot of a cluster may take."""
+
+
 def final_snapshot(name: str, cluster: str, tags: list[JsonValue], only_if: Proof, when: Proof | None = None) -> Undo:
     """What a cluster holds is kept before it is deleted, since clients may have written to it."""
     return Undo(
@@ -127,6 +132,7 @@ def final_snapshot(name: str, cluster: str, tags: list[JsonValue], only_if: Proo
         parameters={"DBClusterSnapshotIdentifier": name, "DBClusterIdentifier": cluster, "Tags": tags},
         only_if=only_if,
         when=when,
+        within=LONGEST_SNAPSHOT,
         proof=Proof(
             operation="rds:DescribeDBClusterSnapshots",
             parameters={"DBClusterSnapshotIdentifier": name},
