@@ -78,7 +78,8 @@ def _section(runbook: Runbook) -> Iterable[str]:
 
 
 def _phase(phase: Phase) -> str:
-    return f"| {phase.name} | {phase.question} | {_duration(phase.within)} |"
+    name = f"{phase.name} (once it is verified)" if phase.after_verification else phase.name
+    return f"| {name} | {phase.question} | {_duration(phase.within)} |"
 
 
 def _fields(schema: dict[str, Any], without: Iterable[str] = ()) -> Iterable[str]:

@@ -9,7 +9,9 @@ import pytest
 
 from runbooks.errors import NAMES
 from runbooks.frame.outcome import ending, reported_error
-from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
+from runbooks.model import Plan, remediable
+from runbooks.store.runs import ChangeRecord, ChangeStatus, Diagnosis, Run
+from tests.frame.toy import change
 
 RUN = Run(run_id="r", runbook="ecs-service-rollback", execution_arn="e", started_at="2026-11-21T03:00:00.000Z")
 STALE = ("PlanStale", "the target changed")
@@ -56,6 +58,21 @@ def test_a_target_that_was_verified_healthy_is_not_called_left_over_when_only_th
     assert "verified healthy" in cause
     assert ending(verified, None, ledger(ChangeStatus.DONE, ChangeStatus.UNDOING), lost)[0] == "UndoFailed"
     assert ending(verified, None, ledger(ChangeStatus.UNDONE), lost)[0] == "RemediationFailed"
+
+
+def test_what_was_not_done_after_the_verification_is_named_and_so_is_what_is_in_doubt() -> None:
+    decision = remediable("old", *(change(name) for name in "abc"))
+    plan = Plan(runbook="r", targets=(), resolved={}, changes=decision.changes)
+    diagnosis = Diagnosis(facts={}, decision=decision, plan=plan, fingerprints={})
+    verified = RUN.model_copy(update={"verified": True})
+    denied = ("AccessDenied", "AWS denies toy:Set")
+    name, cause = ending(verified, diagnosis, ledger(ChangeStatus.DONE, ChangeStatus.NO_EFFECT), denied)
+    assert name == "AccessDenied"
+    assert "verified healthy before that, and every change that was made stands" in cause
+    assert "Not done: change 2 toy:Set b old -> b new; change 3 toy:Set c old -> c new" in cause
+    name, cause = ending(verified, diagnosis, ledger(ChangeStatus.DONE, ChangeStatus.UNKNOWN), denied)
+    assert name == "AccessDenied"
+    assert "In doubt, for a human: change 2 toy:Set b old -> b new (unknown)" in cause
 
 
 @pytest.mark.parametrize(

@@ -116,8 +116,8 @@ def _accounted(outcome: Outcome) -> list[str]:
     as_it_was = [outcome.world_before] if outcome.world_moved is None else [outcome.world_moved]
     if first.status == "SUCCEEDED" or run is None or outcome.world_after in as_it_was:
         return []
-    if run.verified and outcome.world_after == outcome.world_remedied and "verified healthy" in (run.error_cause or ""):
-        return []
+    if run.verified and "verified healthy" in (run.error_cause or ""):
+        return _after_verification(first, run, as_remedied=outcome.world_after == outcome.world_remedied)
     taken_back = not any(record.may_have_happened for record in first.records.values())
     if outcome.world_moved is not None and taken_back and outcome.world_after != outcome.world_remedied:
         return []  # what is left is somebody else's
@@ -133,6 +133,25 @@ def _accounted(outcome: Outcome) -> list[str]:
     if not named:
         found.append(f"The target is left as {outcome.world_after!r}, and the ledger knows of no change.")
     return found
+
+
+def _after_verification(first: Ended, run: Run, *, as_remedied: bool) -> list[str]:
+    """Nothing is undone any more: the target is mended, or what was not done, or is in doubt, is named."""
+    plan = first.diagnosis.plan if first.diagnosis else None
+    numbers = range(1, len(plan.changes) + 1) if plan else ()
+    undone = [number for number in numbers if _status(first, number) is not ChangeStatus.DONE]
+    if not undone and not as_remedied:
+        return ["The run was verified healthy and every change was made, and the target is not as it should be."]
+    return [
+        f"Change {number} was not made or is in doubt, and the cause does not name it: {run.error_cause}"
+        for number in undone
+        if f"change {number} " not in (run.error_cause or "")
+    ]
+
+
+def _status(ended: Ended, number: int) -> ChangeStatus | None:
+    record = ended.records.get(number)
+    return record.status if record else None
 
 
 def _closed(outcome: Outcome) -> list[str]:

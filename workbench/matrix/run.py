@@ -252,10 +252,12 @@ class Bench:
             self._deny_the_look()
 
     def _deny_the_look(self) -> None:
-        """After the last phase was applied the target can not be looked at; without phases it can not be diagnosed."""
+        """After the last phase that can be undone was applied the target can not be looked at; without phases it can
+        not be diagnosed."""
         seen = self._observed("as it should")
         reading = [step for step in self.steps if step.reads_the_target and step.state in seen.reads]
-        looking = [step for step in reading if step.name == "look"] or reading
+        undone = {phase.name for phase in self.runbook.mending}
+        looking = [step for step in reading if step.name == "look" and step.phase in undone] or reading
         operation = seen.reads[looking[-1].state][0]
         inside = threading.Event()
 

@@ -243,10 +243,19 @@ def restored_without_a_check(aws: EmbeddedAws) -> None:
 
 def denied(aws: EmbeddedAws) -> None:
     gone(aws)
+    _deny(aws, "rds:RestoreDBClusterFromSnapshot")
+
+
+def deletion_denied(aws: EmbeddedAws) -> None:
+    reported(aws)
+    _deny(aws, "rds:DeleteDBCluster")
+
+
+def _deny(aws: EmbeddedAws, operation: str) -> None:
     aws.faults.fail(
-        "rds:RestoreDBClusterFromSnapshot",
+        operation,
         code="AccessDenied",
-        message="User is not authorized to perform: rds:RestoreDBClusterFromSnapshot",
+        message=f"User is not authorized to perform: {operation}",
         status=403,
         only_from="-aurora-snapshot-restore-act",
     )
@@ -373,6 +382,23 @@ OLD = {
     "key": "eu-central-1",
 }
 """The cluster orders as it was."""
+
+NIGHTLY: dict[str, Any] = {
+    "clusters": {
+        "orders": OLD,
+        "reporting": restored(of=source_of("reporting"), instances={"reporting-<when>-1": "available"}),
+        "reporting-replaced-<when>": {
+            **OLD,
+            "instances": {"reporting-1": "available"},
+            "of": "reporting from yesterday",
+        },
+    },
+    "snapshots": {
+        ID: snapshot(),
+        "reporting-before-<when>": snapshot("before"),
+        "reporting-before-october": snapshot("before"),
+    },
+}
 
 STANDARD = Scenario(
     name="same-region",
@@ -535,22 +561,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="The nightly refresh: yesterday's cluster steps aside, and what is past its retention goes",
         event="nightly",
         arrange=reported,
-        world_after={
-            "clusters": {
-                "orders": OLD,
-                "reporting": restored(of=source_of("reporting"), instances={"reporting-<when>-1": "available"}),
-                "reporting-replaced-<when>": {
-                    **OLD,
-                    "instances": {"reporting-1": "available"},
-                    "of": "reporting from yesterday",
-                },
-            },
-            "snapshots": {
-                ID: snapshot(),
-                "reporting-before-<when>": snapshot("before"),
-                "reporting-before-october": snapshot("before"),
-            },
-        },
+        world_after=NIGHTLY,
         changes=12,
         passes=(calls.DELETE,),
     ),
@@ -664,6 +675,34 @@ SCENARIOS: tuple[Scenario, ...] = (
         arrange=swapped,
         changes=12,
         on_state={"Verify": verification_is_denied},
+    ),
+    unchanged(
+        "nightly-cannot-be-verified",
+        "The nightly refresh cannot be verified: it is undone, and what is past its retention is still there",
+        "RemediationFailed",
+        event="nightly",
+        arrange=reported,
+        changes=8,
+        on_state={"Verify": verification_is_denied},
+    ),
+    unchanged(
+        "deletion-denied",
+        "AWS denies deleting what is past its retention: the new cluster is verified and stands",
+        "AccessDenied",
+        event="nightly",
+        arrange=deletion_denied,
+        world_after={
+            "clusters": {
+                **NIGHTLY["clusters"],
+                "reporting-replaced-october": {
+                    **OLD,
+                    "instances": {"reporting-replaced-october-1": "deleting"},
+                    "of": "reporting from last month",
+                },
+            },
+            "snapshots": {**NIGHTLY["snapshots"], "reporting-copy-september": snapshot("copy", archived=True)},
+        },
+        changes=10,
     ),
     unchanged(
         "aborted-while-restoring",

@@ -14,6 +14,9 @@ _CAUSE_LENGTH = 2000
 """Characters of a cause that are kept; Step Functions allows 32,768 bytes."""
 
 
+_TAKEN_BACK = {ChangeStatus.UNDOING, ChangeStatus.SETTLING, ChangeStatus.UNDONE, ChangeStatus.LEFT}
+
+
 def reported_error(document: Any) -> tuple[str, str] | None:
     """The error that a Catch put into the document: its name and its message. None when there was none."""
     if not isinstance(document, dict):
@@ -39,8 +42,8 @@ def ending(
     name, cause = error or _by_verdict(run, diagnosis)
     sentence = f"{name}: {cause.rstrip('.')}"
     left = [record for record in records.values() if record.may_have_happened]
-    if run.verified and left and all(record.status is ChangeStatus.DONE for record in left):
-        return name, f"{sentence}. The target was verified healthy before that, and every change stands"
+    if (stands := after_verification(run, diagnosis, records)) is not None:
+        return name, f"{sentence}. {stands}"
     if left:
         named = "; ".join(describe(record, diagnosis.plan if diagnosis else None) for record in left)
         return "UndoFailed", f"{sentence}. Left at the target, for a human: {named}"
@@ -50,6 +53,30 @@ def ending(
             f"{sentence}. Every change was undone; the target is as it was before",
         )
     return name, cause
+
+
+def after_verification(run: Run, diagnosis: Diagnosis | None, records: Mapping[int, ChangeRecord]) -> str | None:
+    """For a run that was verified and of which nothing was taken back: what stands, is in doubt, and was not done."""
+    if not run.verified or any(record.status in _TAKEN_BACK for record in records.values()):
+        return None
+    plan = diagnosis.plan if diagnosis else None
+    doubtful = [
+        describe(record, plan)
+        for record in records.values()
+        if record.may_have_happened and record.status is not ChangeStatus.DONE
+    ]
+    undone = [
+        f"change {number} {change.operation} {change.was} -> {change.becomes}"
+        for number, change in enumerate(plan.changes if plan else (), 1)
+        if number not in records or records[number].status is ChangeStatus.NO_EFFECT
+    ]
+    told = "The target was verified healthy before that, and every change"
+    told += " that was made stands" if doubtful or undone else " stands"
+    if doubtful:
+        told += f". In doubt, for a human: {'; '.join(doubtful)}"
+    if undone:
+        told += f". Not done: {'; '.join(undone)}"
+    return told
 
 
 def describe(record: ChangeRecord, plan: Plan | None) -> str:

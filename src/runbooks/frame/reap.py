@@ -15,7 +15,7 @@ from runbooks import clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import RunbookError
 from runbooks.frame.notify import count, tell_end
-from runbooks.frame.outcome import describe
+from runbooks.frame.outcome import after_verification, describe
 from runbooks.frame.step import Frame, frame, logger
 from runbooks.store.runs import ChangeStatus, Run, run_id_of
 
@@ -45,7 +45,9 @@ def reap(frame: Frame, run: Run, status: str, error: str) -> Run:
     left = [describe(record, plan) for _, record in sorted(records.items()) if record.may_have_happened]
     detail = {"status": status, "error": error, "changes_left": left, "seen": seen}
     run = ledger.record(run, "run.reaped", redact(detail), state=STATE, now=now)
-    happened = f"left at the target: {'; '.join(left)}" if left else "nothing was changed"
+    happened = after_verification(run, diagnosis, records) or (
+        f"left at the target: {'; '.join(left)}" if left else "nothing was changed"
+    )
     following = f" The next run would: {'; '.join(seen['next'])}" if seen.get("next") else ""
     ended = f"the execution ended {status}{f' ({error})' if error else ''}"
     cause = f"{ended}; {happened}. Now: {seen['now']}{following}"
