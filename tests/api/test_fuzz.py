@@ -1,5 +1,6 @@
 """Requests that nobody thought of, made from the served OpenAPI document: every answer is one that it documents.
 
+Most of them fit the document, and some of those are let through; the rest does not fit it, and none of that is.
 `FUZZ_REQUESTS` says how many there are at least; `make fuzz` makes them more.
 """
 
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +19,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from requests import PreparedRequest
 from requests.auth import AuthBase
+from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
@@ -40,6 +45,7 @@ CHECKS = [
     content_type_conformance,
     response_headers_conformance,
     response_schema_conformance,
+    negative_data_rejection,
 ]
 OPERATIONS = [(path, method) for path, calls in document.document()["paths"].items() for method in calls]
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "300"))
@@ -64,19 +70,45 @@ class Signed(AuthBase):
 def known(
     aws: EmbeddedAws, ledger: Ledger, alice: Someone, bob: Someone, broken: scenario.Scenario
 ) -> dict[str, list[Any]]:
-    """What exists: a run that has ended, one that waits for a decision, and inputs that fit."""
+    """What exists: a run that has ended, one that waits for a decision, a yes in advance, and inputs that fit."""
     over = alice.starts("plan-only").document["run_id"]
     ended(aws, ledger, over)
     waiting = alice.starts().document["run_id"]
+    plan = asked(ledger, waiting)
     fits = {"reason": "fuzz", "cluster": "none", "service": "none"}
+    target, later = alice.get(f"/runs/{waiting}")["targets"][0], aws.clock.now().replace(year=2090).isoformat()
+    bounds = {"operations": ["ecs:UpdateService"], "most_changes": 1}
+    standing = {"target": target, "bounds": bounds, "expires_at": later}
+    assert alice.send("PUT", f"/standing-approvals/{RUNBOOK}", standing).status == 200
     return {
-        "run_id": [over, waiting],
+        "run_id": [waiting, over],
         "runbook": [RUNBOOK, "watermark-reset"],
-        "plan_hash": [asked(ledger, waiting)],
+        "plan_hash": [plan],
         "input": [fits, fits | {"mode": "execute"}],
+        "target": [target],
         "next": [bob.get("/runs", limit=1)["next"]],
-        "expires_at": [aws.clock.now().replace(year=2090).isoformat()],
+        "expires_at": [later],
     }
+
+
+PARTS = {
+    ParameterLocation.PATH: "path_parameters",
+    ParameterLocation.QUERY: "query",
+    ParameterLocation.BODY: "body",
+}
+
+
+ANYTHING = st.dictionaries(st.text(st.characters(codec="utf-8"), min_size=1), st.text(st.characters(codec="utf-8")))
+
+
+def filled_in(data: st.DataObject, case: schemathesis.Case, known: dict[str, list[Any]]) -> None:
+    """Puts what exists in place of what was made up, where that leaves the request as fitting as it was."""
+    for location, name in PARTS.items():
+        part, made = getattr(case, name), case.meta.components.get(location)
+        if isinstance(part, dict) and made is not None and made.mode is GenerationMode.POSITIVE:
+            for field in sorted(part.keys() & known.keys()):
+                if data.draw(st.integers(0, 3)):
+                    part[field] = data.draw(st.sampled_from(known[field]))
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -85,8 +117,13 @@ def test_every_answer_is_documented(
 ) -> None:
     schema = schemathesis.openapi.from_dict(bob.get("/openapi.json"))
     schema.config.update(base_url=aws.api_url)
+    # The signature is no data: each request gets the one that fits it.
+    schema.config.generation.update(with_security_parameters=False)
     operation = schema[path][method.upper()]
-    sent = 0
+    takes_something = bool(list(operation.iter_parameters())) or bool(operation.body)
+    modes = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE] if takes_something else [GenerationMode.POSITIVE]
+    strategies = {mode: operation.as_strategy(generation_mode=mode) for mode in modes}
+    answers: Counter[tuple[GenerationMode, int]] = Counter()
 
     @settings(
         max_examples=EACH,
@@ -98,17 +135,22 @@ def test_every_answer_is_documented(
     )
     @given(data=st.data())
     def requests(data: st.DataObject) -> None:
-        nonlocal sent
-        case = data.draw(operation.as_strategy())
-        for part in (case.path_parameters, case.query, case.body):
-            if isinstance(part, dict):
-                for name in part.keys() & known.keys():
-                    if data.draw(st.booleans()):
-                        part[name] = data.draw(st.sampled_from(known[name]))
-        sent += 1
-        case.call_and_validate(checks=CHECKS, auth=Signed(bob))
+        case = data.draw(strategies[data.draw(st.sampled_from(modes))])
+        filled_in(data, case, known)
+        if not takes_something:
+            case.query = data.draw(ANYTHING)
+        answer = case.call_and_validate(checks=CHECKS, auth=Signed(bob))
+        answers[case.meta.generation.mode, answer.status_code] += 1
+        # That word is the gateway's, about a signature that does not fit: the request was never let in.
+        assert answer.json() != {"message": "Forbidden"}
 
     requests()
-    assert sent >= EACH
+    assert answers.total() >= EACH
+    for mode in modes:
+        seen = {status for of, status in answers if of is mode}
+        if mode is GenerationMode.POSITIVE:
+            assert min(seen) < 300, f"no request that fits was let through: {answers}"
+        else:
+            assert 400 in seen, f"no request that does not fit was sent: {answers}"
     assert aws.defects == []
     assert "Traceback" not in json.dumps(aws.log("ApiFunction"))

@@ -7,9 +7,11 @@ from functools import cache
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
+from pydantic import ConfigDict, Field, JsonValue
 
-from runbooks.api.app import app, caller
+from runbooks.api.app import answers, app, caller
 from runbooks.api.http import JSON
+from runbooks.model import Model
 
 SIGNED = "AWS_IAM"
 """The name of the security scheme, in the template as well."""
@@ -17,9 +19,20 @@ SIGNED = "AWS_IAM"
 _SERVERS = [{"url": "https://{api}.execute-api.{region}.amazonaws.com", "description": "the stack's output ApiUrl"}]
 
 
-@app.get("/openapi.json", include_in_schema=False)
+class OpenApi(Model):
+    """An OpenAPI document: these members, and whatever else OpenAPI 3.1 has."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str = Field(pattern=r"^3\.1\.")
+    info: dict[str, JsonValue]
+    paths: dict[str, JsonValue]
+    components: dict[str, JsonValue]
+
+
+@app.get("/openapi.json", summary="Describe this API", responses=answers(OpenApi))
 def openapi() -> Response[str]:
-    """This document."""
+    """The OpenAPI document of these routes."""
     caller()
     return Response(200, JSON, text())
 
