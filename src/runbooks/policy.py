@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -80,6 +81,30 @@ def person(identity: str) -> str:
     A plain name stays as it is, so that a claimed requester can be compared with a vouched approver.
     """
     return identity.rpartition("/")[2].partition("@")[0].strip().casefold()
+
+
+_MADE_UP = re.compile(
+    r"""
+      \d+                                                    # the time: SDK for Go v1, aws-vault, `date +%s`
+    | .*[-_.=]\d{10,}                                        # the time behind a prefix, as most SDKs have it
+    | (boto3?|botocore|aws-?cli|aws-(\w+-)?sdk)([-_.=].*)?   # a tool: botocore-session-, AWSCLI-Session, aws-sdk-js-
+    | (default|cli|assume-?role)[-_]?session                 # SDK for Ruby, and what people paste from a manual
+    | github-?actions                                        # aws-actions/configure-aws-credentials
+    | m?i-[0-9a-f]{8,}                                       # an instance: EC2, Systems Manager
+    | .*[0-9a-f]{8}(?P<dash>-?)([0-9a-f]{4}(?P=dash)){3}[0-9a-f]{12}  # a task or a pod: ECS, EKS, CodeBuild, Scheduler
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def is_made_up(identity: str) -> bool:
+    """Whether the identity is a session of a role whose name a tool has made up: one that says nothing of the person.
+
+    Whoever may assume the role has such a name, and another one each time, so it tells nobody from anybody.
+    """
+    before, assumed, rest = identity.partition(":assumed-role/")
+    session = rest.rpartition("/")[2].strip()
+    return bool(before and assumed) and _MADE_UP.fullmatch(session) is not None
 
 
 def parse_policy(document: str | None) -> Policy:

@@ -96,6 +96,36 @@ def test_a_name_in_the_body_makes_nobody_somebody_else(
     assert alice.send("POST", f"/runs/{run_id}/approval", ballot, headers=headers).status == 403
 
 
+def test_who_could_be_the_requester_can_deny_and_stop_and_not_approve(
+    aws: EmbeddedAws, ledger: Ledger, alice: Someone, bob: Someone, session: Hire, waiting: tuple[str, str]
+) -> None:
+    """alice may assume that role as well, and her tool would give her a name like that."""
+    run_id, plan = waiting
+    anybody = session("Operator", "botocore-session-1764290000")
+    refused = anybody.votes("approve", run_id, plan)
+    assert (refused.status, refused.document["title"]) == (403, "Nobody in particular")
+    assert "role_session_name" in refused.document["detail"]
+    assert approval_of(ledger, run_id).status == "pending"
+    other = alice.starts().document["run_id"]
+    assert anybody.votes("deny", other, asked(ledger, other)).status == 200
+    assert denied(aws, ledger, other).error_cause == f"{anybody.arn} denied plan {plan[:12]}: seen"
+    assert anybody.send("POST", f"/runs/{run_id}/stop", {}).status == 202
+    assert ended(aws, ledger, run_id).error_name == "RunAborted"
+
+
+def test_who_could_be_anybody_takes_an_approval_back(
+    aws: EmbeddedAws, ledger: Ledger, bob: Someone, session: Hire, waiting: tuple[str, str], broken: scenario.Scenario
+) -> None:
+    run_id, plan = waiting
+    answers: list[int] = []
+    anybody = session("Operator", "i-0123456789abcdef0")
+    during(aws, "ecs:DescribeServices", lambda: answers.append(anybody.votes("revoke", run_id, plan).status))
+    assert bob.votes("approve", run_id, plan).status == 200
+    denied(aws, ledger, run_id)
+    assert answers == [200]
+    assert unchanged(aws, broken)
+
+
 # Expired is denied, for good
 
 

@@ -25,6 +25,8 @@ from workbench.incident import Incident, api_event, run_scenario, start_input
 from workbench.ledger import ledger_of
 from workbench.scenario import of
 
+from .conftest import Hire, Someone
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -197,6 +199,20 @@ def test_what_is_wrong_with_one_is_said_and_nothing_is_kept(
     assert answered == status
     assert detail in problem["detail"]
     assert approvals(aws).find(RUNBOOK, TARGET) is None
+
+
+def test_who_could_be_anybody_takes_a_standing_approval_back_and_gives_none(
+    aws: EmbeddedAws, bob: Someone, session: Hire
+) -> None:
+    """Or else a requester would cover their own runs, under the name that their tool makes up."""
+    anybody, path = session("Operator", "aws-go-sdk-1764290000123456789"), f"/standing-approvals/{RUNBOOK}"
+    body = {"target": TARGET, "bounds": BOUNDS, "expires_at": (aws.clock.now() + timedelta(hours=1)).isoformat()}
+    refused = anybody.send("PUT", path, body)
+    assert (refused.status, refused.document["title"]) == (403, "Nobody in particular")
+    assert approvals(aws).find(RUNBOOK, TARGET) is None
+    assert bob.send("PUT", path, body).status == 200
+    assert anybody.send("PUT", path, body | {"comment": "mine"}).status == 403
+    assert anybody.send("DELETE", path, {"target": TARGET}).document["revoked_by"] == anybody.arn
 
 
 def test_of_two_writers_at_one_moment_one_is_told_so(aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch) -> None:

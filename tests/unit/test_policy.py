@@ -10,7 +10,7 @@ import pytest
 
 from runbooks.errors import ChangeFreeze, PolicyInvalid, Refused
 from runbooks.model import Mode, Risk
-from runbooks.policy import Policy, change_forbidden, objection, parse_policy
+from runbooks.policy import Policy, change_forbidden, is_made_up, objection, parse_policy
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 TARGET = "arn:aws:ecs:eu-central-1:123456789012:service/prod/report"
@@ -95,3 +95,67 @@ def test_a_freeze_window_ends_when_it_says() -> None:
 def test_a_wrong_policy_document_stops_everything_and_says_where(document: str, says: str) -> None:
     with pytest.raises(PolicyInvalid, match=says):
         parse_policy(document)
+
+
+@pytest.mark.parametrize(
+    "session",
+    [
+        "botocore-session-1764290000",
+        "boto3-session-1764290000",
+        "AWS-CLI-session-1523566057",
+        "AWSCLI-Session",
+        "aws-sdk-js-1764290000123",
+        "aws-sdk-js-session-1764290000123",
+        "aws-sdk-java-1764290000123",
+        "aws-sdk-php-1764290000123",
+        "aws-go-sdk-1764290000123456789",
+        "aws-dotnet-sdk-session-636238288466144357",
+        "assume-role-from-profile-1632246085998",
+        "web-identity-token-1632246085998",
+        "default_session",
+        "1764290000",
+        "1764290000123456789",
+        "alice-1764290000",
+        "i-0123456789abcdef0",
+        "i-1a2b3c4d",
+        "mi-0123456789abcdef0",
+        "GitHubActions",
+        "0f9a3b6c7d8e4f10a2b3c4d5e6f70819",
+        "6f1c2a34-5b6d-4e7f-8a9b-0c1d2e3f4a5b",
+        "AWSCodeBuild-6f1c2a34-5b6d-4e7f-8a9b-0c1d2e3f4a5b",
+        "eks-prod-worker-6f1c2a34-5b6d-4e7f-8a9b-0c1d2e3f4a5b",
+    ],
+)
+def test_a_session_that_a_tool_has_named_is_nobody_in_particular(session: str) -> None:
+    for partition in ("aws", "aws-cn"):
+        assert is_made_up(f"arn:{partition}:sts::123456789012:assumed-role/Operator/{session}")
+    assert not is_made_up(f"arn:aws:iam::123456789012:user/{session}"), "IAM users are named by who made them"
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        "alice",
+        "botocore-session-1764290000",
+        "arn:aws:iam::123456789012:root",
+        "arn:aws:iam::123456789012:user/on-call/alice",
+        "arn:aws:sts::123456789012:federated-user/alice",
+        *(
+            f"arn:aws:sts::123456789012:assumed-role/{role_and_session}"
+            for role_and_session in (
+                "Operator/alice",
+                "Operator/alice@example.com",
+                "Operator/4711@example.com",
+                "Operator/alice.smith-2",
+                "Operator/Beatrice",
+                "Operator/bot-keeper",
+                "Operator/awsadmin",
+                "Operator/INC-4711",
+                "botocore-session-1764290000/alice",
+                "AWSReservedSSO_Admin_0123456789abcdef/alice",
+            )
+        ),
+    ],
+)
+def test_who_carries_a_name_is_somebody(identity: str) -> None:
+    assert not is_made_up(identity)

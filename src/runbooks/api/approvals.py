@@ -11,7 +11,7 @@ from pydantic import Field
 
 from runbooks import clock
 from runbooks.api.app import answers, app, caller
-from runbooks.api.http import Problem
+from runbooks.api.http import Problem, somebody
 from runbooks.api.runs import RunId
 from runbooks.api.views import Decided
 from runbooks.aws.failures import translate
@@ -46,7 +46,7 @@ class Ballot(Model):
 
 @app.post("/runs/<run_id>/approval", summary="Approve, deny or revoke", responses=answers(Decided, 404, 409))
 def vote(run_id: RunId, ballot: Annotated[Ballot, Body()]) -> Decided:
-    """Decide on the plan of that hash. Whoever asked for the run cannot."""
+    """Decide on the plan of that hash: not whoever asked for the run, and not with a yes who could be them."""
     identity, here = caller(), frame()
     # Nobody needs a valid policy to say no.
     unverified = ballot.decision == "approve" and here.policy().unverified_may_be_approved(here.settings.stage)
@@ -63,7 +63,8 @@ def decide(
 
     `unverified`: whether a run may be approved whose requester is only claimed.
 
-    Raises Problem: 404 no such run, 409 decided or expired or closed or another plan, 403 own run or nobody's.
+    Raises Problem: 404 no such run, 409 decided or expired or closed or another plan, 403 own run or nobody's,
+    or a yes of an identity that is nobody in particular.
     """
     run = ledger.find(run_id)
     if run is None:
@@ -96,6 +97,8 @@ def decide(
     for asker in filter(None, (run.requested_by, run.attributed_to)):
         if person(identity) == person(asker):
             raise Problem(403, "Own run", f"{asker} asked for this run, so somebody else must decide on it")
+    if ballot.decision == "approve":
+        somebody(identity)
     vouched = run.identity != "unverified" or run.attributed_to is not None
     if ballot.decision == "approve" and not vouched and not unverified:
         raise Problem(

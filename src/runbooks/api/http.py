@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from runbooks.model import Model, canonical
+from runbooks.policy import is_made_up
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -44,6 +45,20 @@ def caller_of(event: Mapping[str, Any]) -> str:
     if not identity:
         raise Problem(401, "No identity", "sign the request with your IAM identity")
     return str(identity)
+
+
+def somebody(identity: str) -> str:
+    """The identity, if it tells one person from another. Raises Problem 403."""
+    if is_made_up(identity):
+        session = identity.rpartition("/")[2]
+        raise Problem(
+            403,
+            "Nobody in particular",
+            f"{session} is a name that a tool has made up for a session of the role, so it does not show that you are"
+            " not the requester; assume the role under your own name (role_session_name in the profile, or"
+            " --role-session-name; a trust policy demands it by sts:RoleSessionName)",
+        )
+    return identity
 
 
 def name_of(identity: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from runbooks import clock
 from runbooks.api.app import answers, app, caller
 from runbooks.api.catalogue import RunbookName, runbook_named
-from runbooks.api.http import Problem
+from runbooks.api.http import Problem, somebody
 from runbooks.aws.redaction import redact
 from runbooks.frame.step import frame
 from runbooks.model import Model, Text
@@ -50,7 +50,7 @@ class StandingShown(Model):
 @app.put("/standing-approvals/<runbook>", summary="Approve in advance", responses=answers(StandingShown, 404, 409))
 def give(runbook: RunbookName, given: Annotated[Given, Body()]) -> StandingShown:
     """Plans of the runbook for the target, within the bounds, need nobody until then. It replaces an earlier one."""
-    identity, now = caller(), clock.utc_now()
+    identity, now = somebody(caller()), clock.utc_now()
     name = runbook_named(runbook).name
     if given.expires_at <= now:
         raise Problem(400, "Over already", f"expires_at is {clock.iso(given.expires_at)}, and now is {clock.iso(now)}")
