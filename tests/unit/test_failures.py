@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.session import get_session
 
 from runbooks.aws.failures import translate
 from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, TargetBusy
@@ -33,6 +34,22 @@ def test_an_answer_is_transient_or_for_good_by_its_code_and_status(
     code: str, status: int, means: type[Exception]
 ) -> None:
     assert type(translate(answered(code, status=status), "service:Operation")) is means
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("CreateDBClusterSnapshot", "InvalidDBClusterStateFault"),
+        ("CopyDBClusterSnapshot", "InvalidDBClusterSnapshotStateFault"),
+        ("DeleteDBInstance", "InvalidDBInstanceState"),
+        ("EnableHttpEndpoint", "InvalidResourceStateFault"),
+        ("DisableHttpEndpoint", "InvalidResourceStateFault"),
+    ],
+)
+def test_what_another_operation_has_in_its_hands_is_busy_and_the_call_is_taken_later(operation: str, code: str) -> None:
+    shapes = get_session().get_service_model("rds").operation_model(operation).error_shapes
+    assert code in {shape.error_code for shape in shapes}
+    assert type(translate(answered(code), f"rds:{operation}")) is TargetBusy
 
 
 def test_an_endpoint_that_is_being_changed_is_busy_and_its_call_is_taken_later() -> None:

@@ -52,7 +52,14 @@ _DENIED = frozenset(
         "UnrecognizedClientException",
     ]
 )
-_BUSY = frozenset(["InvalidDBClusterSnapshotStateFault", "InvalidDBClusterStateFault", "InvalidDBInstanceState"])
+_BUSY = frozenset(
+    [
+        "InvalidDBClusterSnapshotStateFault",
+        "InvalidDBClusterStateFault",
+        "InvalidDBInstanceState",
+        "InvalidResourceStateFault",
+    ]
+)
 """The resource is being created, changed or backed up; the same call is taken when that is over."""
 _BUSY_SAYS = ("Cannot update in-progress endpoint",)
 """How a service says the same that has no code of its own for it: SageMaker's ValidationException is for anything."""
