@@ -122,6 +122,18 @@ def test_automated_ones_are_listed_and_found_by_name_only_with_their_type(aws: E
     assert names(client, **wanted, SnapshotType="automated") == ["rds:orders-2026-11-19-03-05"]
 
 
+def test_those_of_aws_backup_are_listed_and_found_by_name_only_with_their_type(aws: EmbeddedAws) -> None:
+    rds.cluster(aws, "orders")
+    rds.snapshot(aws, "orders", "awsbackup:job-1", by_backup=True)
+    client = aws.client("rds")
+    assert names(client) == []
+    assert names(client, SnapshotType="awsbackup") == ["awsbackup:job-1"]
+    arn = "arn:aws:rds:eu-central-1:123456789012:cluster-snapshot:awsbackup:job-1"
+    for wanted in ("awsbackup:job-1", arn):
+        assert code(lambda wanted=wanted: seen(client, wanted)) == "DBClusterSnapshotNotFoundFault"
+        assert seen(client, wanted, SnapshotType="awsbackup")["DBClusterSnapshotArn"] == arn
+
+
 def test_a_listing_takes_filters_and_pages(aws: EmbeddedAws) -> None:
     rds.cluster(aws, "orders")
     for number in range(25):

@@ -242,6 +242,7 @@ def snapshot(
     name: str,
     *,
     automated: bool = False,
+    by_backup: bool = False,
     minutes_ago: float = 600,
     content: str | None = None,
     region: str | None = None,
@@ -251,11 +252,12 @@ def snapshot(
     """A snapshot of the cluster, taken so long ago and available three minutes later; its ARN.
 
     It holds what the cluster holds now, or what `content` makes of an empty database. `automated`: one that RDS took
-    by itself, whose name starts with `rds:`. `fields` go into CreateDBClusterSnapshot.
+    by itself, whose name starts with `rds:`; `by_backup`: one of AWS Backup, whose name starts with `awsbackup:`.
+    `fields` go into CreateDBClusterSnapshot.
     """
     here = aws.rds_in(region or aws.region, account)
     at = _ago(aws, minutes_ago)
-    first = name.removeprefix("rds:")
+    first = name.rpartition(":")[2]
     here.do(
         "CreateDBClusterSnapshot",
         {"DBClusterSnapshotIdentifier": first, "DBClusterIdentifier": cluster_name, **fields},
@@ -265,9 +267,9 @@ def snapshot(
     made = region_of_it.snapshots[first]
     if content is not None and made.volume is not None:
         made.volume = Volume(made.volume.owner, made.volume.password, made.volume.database, content)
-    if automated:
+    if automated or by_backup:
         del region_of_it.snapshots[first]
-        made.kind, made.name = "automated", f"rds:{first}"
+        made.kind, made.name = ("automated", f"rds:{first}") if automated else ("awsbackup", f"awsbackup:{first}")
         made.arn = region_of_it.arn("cluster-snapshot", made.name)
         region_of_it.snapshots[made.name] = made
     return made.arn

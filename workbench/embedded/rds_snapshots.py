@@ -27,6 +27,8 @@ SHARED_MOST = 20
 COPIES_MOST = 5
 """Copies that may be under way from one region to another at the same time."""
 ATTRIBUTE = "restore"
+TAKEN_BY_A_SERVICE = ("automated", "awsbackup")
+"""Types of snapshots that are found by name only if their type is named as well."""
 
 FILTERS: Mapping[str, Callable[[Snapshot], list[str]]] = {
     "db-cluster-id": lambda snapshot: [snapshot.cluster],
@@ -63,7 +65,7 @@ def describe(here: Region, given: Given) -> dict[str, Any]:
     seen = _visible(here, kind, bool(given.get("IncludeShared")), bool(given.get("IncludePublic")))
     if wanted:
         seen = [each for each in seen if wanted.lower() == _told_name(each, here) or wanted.lower() == each.arn]
-        seen = [each for each in seen if each.kind != "automated" or kind == "automated"]
+        seen = [each for each in seen if each.kind not in TAKEN_BY_A_SERVICE or kind == each.kind]
         if not seen:
             raise no_snapshot(wanted)
     if of:
@@ -289,7 +291,8 @@ def _visible(here: Region, kind: str | None, shared: bool, public: bool) -> list
         return to_us
     if kind == "public":
         return to_all
-    return [*own, *(to_us if shared else []), *(to_all if public else [])]
+    taken = [each for each in own if each.kind != "awsbackup"]
+    return [*taken, *(to_us if shared else []), *(to_all if public else [])]
 
 
 def _key_of_copy(here: Region, owner: Region, source: Snapshot, wanted: str | None) -> Key | None:

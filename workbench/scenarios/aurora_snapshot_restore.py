@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FAR, OTHER_ACCOUNT = "eu-west-1", "210987654321"
 ID = "orders-2026-11-20"
+AUTOMATED = f"rds:{ID}"
 SALES = """
 CREATE SCHEMA sales;
 CREATE TABLE sales.orders (id integer PRIMARY KEY, total numeric NOT NULL);
@@ -126,16 +127,22 @@ def mysql(aws: EmbeddedAws) -> None:
     secrets(aws)
 
 
-def elsewhere(aws: EmbeddedAws) -> None:
+def elsewhere(aws: EmbeddedAws, *, automated: bool = False) -> None:
     """The snapshot lies in another region, under a key of that region."""
     rds = _rds()
     network(aws)
     rds.key(aws, "orders")
     rds.cluster(aws, "orders", key=rds.key(aws, "orders", region=FAR), instances=0, region=FAR)
-    rds.snapshot(aws, "orders", ID, region=FAR)
+    rds.snapshot(aws, "orders", ID, region=FAR, automated=automated)
 
 
-def of_another_account(aws: EmbeddedAws, *, default_key: bool = False, shared: bool = False) -> None:
+def automated_elsewhere(aws: EmbeddedAws) -> None:
+    elsewhere(aws, automated=True)
+
+
+def of_another_account(
+    aws: EmbeddedAws, *, default_key: bool = False, shared: bool = False, automated: bool = False
+) -> None:
     """The snapshot is the account sales's."""
     rds = _rds()
     network(aws)
@@ -143,7 +150,7 @@ def of_another_account(aws: EmbeddedAws, *, default_key: bool = False, shared: b
     key = None if default_key else rds.key(aws, "orders", account=OTHER_ACCOUNT, usable_by=[aws.account_id])
     rds.key(aws, "sharing", account=OTHER_ACCOUNT, usable_by=[aws.account_id])
     rds.cluster(aws, "orders", key=key, instances=0, account=OTHER_ACCOUNT)
-    arn = rds.snapshot(aws, "orders", ID, account=OTHER_ACCOUNT)
+    arn = rds.snapshot(aws, "orders", ID, account=OTHER_ACCOUNT, automated=automated)
     if shared:
         rds.share(aws, arn)
 
@@ -154,6 +161,10 @@ def shared_with_us(aws: EmbeddedAws) -> None:
 
 def to_be_shared(aws: EmbeddedAws) -> None:
     of_another_account(aws)
+
+
+def automated_of_another_account(aws: EmbeddedAws) -> None:
+    of_another_account(aws, automated=True)
 
 
 def under_the_default_key(aws: EmbeddedAws) -> None:
@@ -345,9 +356,11 @@ def _tag(tags: list[dict[str, str]], key: str) -> str | None:
     return next((tag["Value"] for tag in tags if tag["Key"] == key), None)
 
 
-def source_of(target: str = "orders", region: str = "eu-central-1", account: str = "123456789012") -> str:
+def source_of(
+    target: str = "orders", region: str = "eu-central-1", account: str = "123456789012", name: str = ID
+) -> str:
     """What a cluster of that target says that it was made from."""
-    return f"{target} from arn:aws:rds:{region}:{account}:cluster-snapshot:{ID}"
+    return f"{target} from arn:aws:rds:{region}:{account}:cluster-snapshot:{name}"
 
 
 def restored(**more: Any) -> dict[str, Any]:
@@ -441,6 +454,24 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     replace(
         STANDARD,
+        name="automated-other-region",
+        title="The newest snapshot lies in another region, and RDS took it by itself: it is copied as any other",
+        event="automated-other-region",
+        arrange=automated_elsewhere,
+        world_after={
+            "clusters": {
+                f"123456789012 {FAR} orders": {**OLD, "instances": {}, "key": FAR},
+                "orders": restored(of=source_of(region=FAR, name=AUTOMATED)),
+            },
+            "snapshots": {
+                f"123456789012 {FAR} {AUTOMATED}": snapshot(),
+                "orders-copy-<when>": snapshot("copy", archived=True),
+            },
+        },
+        changes=6,
+    ),
+    replace(
+        STANDARD,
         name="shared-with-us",
         title="Another account has shared its snapshot with this one",
         event="shared-with-us",
@@ -499,6 +530,27 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     replace(
         STANDARD,
+        name="automated-cross-account",
+        title="RDS took it by itself in another account: it is copied there first, since only manual ones are shared",
+        event="automated-cross-account",
+        arrange=automated_of_another_account,
+        world_after={
+            "clusters": {
+                f"{OTHER_ACCOUNT} eu-central-1 orders": {**OLD, "instances": {}},
+                "orders": restored(of=source_of(account=OTHER_ACCOUNT, name=AUTOMATED)),
+            },
+            "snapshots": {
+                f"{OTHER_ACCOUNT} eu-central-1 {AUTOMATED}": snapshot(),
+                f"{OTHER_ACCOUNT} eu-central-1 orders-shared-<when>": snapshot(
+                    "shared-copy", shared_with=["123456789012"]
+                ),
+                "orders-copy-<when>": snapshot("copy", archived=True),
+            },
+        },
+        changes=8,
+    ),
+    replace(
+        STANDARD,
         name="latest",
         title="A test cluster gets the newest snapshot that is available",
         event="latest",
@@ -507,7 +559,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             "clusters": {
                 "orders": OLD,
                 "orders-test": restored(
-                    of=source_of("orders-test").replace(ID, "rds:orders-2026-11-21"),
+                    of=source_of("orders-test", name="rds:orders-2026-11-21"),
                     instances={"orders-test-1": "available", "orders-test-2": "available"},
                     protected=False,
                 ),

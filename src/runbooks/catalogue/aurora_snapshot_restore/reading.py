@@ -32,7 +32,8 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
 )
 
 QUOTAS = ("DBClusters", "DBInstances", "ManualClusterSnapshots")
-_OWN_PREFIXES = ("rds:", "awsbackup:")
+_TAKEN_BY = {"rds:": "automated", "awsbackup:": "awsbackup"}
+"""Snapshots that a service takes by itself: what their identifiers begin with, and the type that RDS knows them by."""
 
 
 class Reader:
@@ -62,7 +63,7 @@ class Reader:
         """The snapshot that is asked for, or None. Calls: rds DescribeDBClusterSnapshots."""
         choice = self.given.snapshot
         if choice.arn is not None:
-            return self._named(self.source, choice.arn, IncludeShared=True)
+            return self._named(self.source, choice.arn)
         if choice.id is not None:
             return self._named(self.source, choice.id)
         found = self._candidates(now)
@@ -106,7 +107,11 @@ class Reader:
             if attribute["AttributeName"] == "restore"
         )
 
-    def _named(self, client: Any, wanted: str, **more: Any) -> Snapshot | None:
+    def _named(self, client: Any, wanted: str) -> Snapshot | None:
+        # RDS finds one that a service has taken only if its type is named as well, and others may share manual ones.
+        name = wanted.split(":", 6)[6] if wanted.startswith("arn:") else wanted
+        kind = next((kind for prefix, kind in _TAKEN_BY.items() if name.startswith(prefix)), None)
+        more: dict[str, Any] = {"SnapshotType": kind} if kind else {"IncludeShared": wanted.startswith("arn:")}
         try:
             answer = client.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=wanted, **more)
         except ClientError as failure:
@@ -280,7 +285,7 @@ def _keeps(snapshot: Snapshot, cluster: Cluster) -> bool:
 
 
 def _plain(name: str) -> str:
-    for prefix in _OWN_PREFIXES:
+    for prefix in _TAKEN_BY:
         name = name.removeprefix(prefix)
     return name
 
