@@ -3,11 +3,15 @@
 PostgreSQL takes no parameters in CREATE ROLE or GRANT. So names and passwords travel as parameters into settings of
 the transaction, and the server itself quotes them where it builds the statement: nothing that a caller gives is ever
 part of an SQL text. Everything here is safe to run twice.
+
+What PostgreSQL only warns of is an error here: the Data API shows no warnings, and a grant by somebody who may not give
+it is one.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,6 +25,10 @@ _SET = "SELECT set_config(:name, :value, true)"
 _CREATE = """
 DO $$
 BEGIN
+  IF current_setting('runbooks.role') = session_user THEN
+    RAISE EXCEPTION 'the role % is the one that sets roles up, and is left as it is', session_user
+          USING ERRCODE = '42939';
+  END IF;
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = current_setting('runbooks.role')) THEN
     EXECUTE format('CREATE ROLE %I', current_setting('runbooks.role'));
   END IF;
@@ -34,6 +42,16 @@ BEGIN
                  current_setting('runbooks.role'), current_setting('runbooks.password'));
 END $$
 """
+
+_NO_LOGIN = """
+DO $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_roles WHERE rolname = current_setting('runbooks.role') AND rolcanlogin) THEN
+    EXECUTE format('ALTER ROLE %I NOLOGIN', current_setting('runbooks.role'));
+  END IF;
+END $$
+"""
+"""A role that was in the snapshot could log in with the password that it had then."""
 
 _MEMBER = """
 DO $$
@@ -68,15 +86,86 @@ BEGIN
 END $$
 """
 
-_COUNT = """
+_GRANTED = """
 DO $$
-DECLARE rows bigint;
+DECLARE
+  role text := current_setting('runbooks.role');
+  lacking text;
+  lacking_all bigint;
 BEGIN
-  EXECUTE format('SELECT count(*) FROM %I.%I', current_setting('runbooks.schema'), current_setting('runbooks.table'))
-     INTO rows;
-  PERFORM set_config('runbooks.rows', rows::text, true);
+  WITH wanted AS (
+    SELECT n.oid, n.nspname, (asked ->> 'access') = 'write' AS writes
+      FROM jsonb_array_elements(current_setting('runbooks.grants')::jsonb) asked
+      JOIN pg_namespace n ON n.nspname = asked ->> 'schema'
+  ), needed AS (
+    SELECT 'CONNECT on the database ' || quote_ident(current_database()) AS what,
+           has_database_privilege(role, current_database(), 'CONNECT') AS there
+    UNION ALL
+    SELECT 'USAGE on the schema ' || quote_ident(nspname), has_schema_privilege(role, oid, 'USAGE') FROM wanted
+    UNION ALL
+    SELECT format('%s on %I.%I', r.name, nspname, c.relname), has_table_privilege(role, c.oid, r.name)
+      FROM wanted
+      JOIN pg_class c ON c.relnamespace = wanted.oid AND c.relkind IN ('r', 'p', 'm', 'v', 'f')
+      JOIN (VALUES ('SELECT', false), ('INSERT', true), ('UPDATE', true), ('DELETE', true)) AS r (name, to_write)
+        ON writes OR NOT to_write
+    UNION ALL
+    -- Only CASE keeps the server from asking it of a table, which is an error.
+    SELECT format('USAGE on %I.%I', nspname, c.relname),
+           CASE c.relkind WHEN 'S' THEN has_sequence_privilege(role, c.oid, 'USAGE') END
+      FROM wanted JOIN pg_class c ON c.relnamespace = wanted.oid AND c.relkind = 'S'
+     WHERE writes
+  ), missing AS (
+    SELECT what, row_number() OVER (ORDER BY what) AS number FROM needed WHERE NOT there
+  )
+  SELECT string_agg(what, ', ' ORDER BY number) FILTER (WHERE number <= 10), count(*)
+    INTO lacking, lacking_all FROM missing;
+  IF lacking_all > 0 THEN
+    RAISE EXCEPTION '% may not grant to %: %', session_user, role,
+          lacking || CASE WHEN lacking_all > 10 THEN format(' and %s more', lacking_all - 10) ELSE '' END
+          USING ERRCODE = '42501';
+  END IF;
 END $$
 """
+"""What the role may do now, however it came by that. ERRCODE 42501 is insufficient_privilege."""
+
+_READ = """
+DO $$
+DECLARE rows refcursor := 'runbooks_rows';
+BEGIN
+  OPEN rows NO SCROLL FOR EXECUTE format('SELECT 1 FROM %I.%I LIMIT %s', current_setting('runbooks.schema'),
+    current_setting('runbooks.table'), current_setting('runbooks.at_least')::bigint);
+END $$
+"""
+
+_COUNT = """
+DO $$
+DECLARE
+  rows refcursor := 'runbooks_rows';
+  counted bigint := 0;
+  moved bigint;
+  over timestamptz := clock_timestamp() + make_interval(secs => current_setting('runbooks.seconds')::float8);
+BEGIN
+  LOOP
+    MOVE FORWARD 1000 IN rows;
+    GET DIAGNOSTICS moved = ROW_COUNT;
+    counted := counted + moved;
+    EXIT WHEN moved < 1000 OR clock_timestamp() > over;
+  END LOOP;
+  IF moved < 1000 THEN
+    CLOSE rows;
+  END IF;
+  PERFORM set_config('runbooks.counted', counted::text, true);
+  PERFORM set_config('runbooks.more', (moved = 1000)::text, true);
+END $$
+"""
+"""Counts on from where the last one stopped, for so many seconds."""
+
+_COUNTED = "SELECT current_setting('runbooks.counted'), current_setting('runbooks.more')"
+
+SLICE_SECONDS = 6.0
+"""Of counting in one statement: the client waits 20 seconds for an answer, and the Data API 45 for a statement."""
+COUNTING_SECONDS = 30.0
+"""Of counting in one check: the function that makes it has a minute for everything."""
 
 _SCHEMAS = """
 SELECT nspname::text FROM pg_namespace
@@ -125,14 +214,17 @@ def _transaction(client: Any, where: dict[str, str]) -> Iterator[_Transaction]:
 
 
 def ensure_role(client: Any, wanted: dict[str, Any]) -> dict[str, Any]:
-    """`postgres:EnsureRole`: the role exists, may log in if it has a password, and has the memberships and grants.
+    """`postgres:EnsureRole`: the role exists, has the memberships and grants, and may log in if it has a password.
+
+    Without a password it may not log in, whatever it could before.
 
     Args:
         client: of `rds-data`.
         wanted: `resourceArn` of the cluster and `secretArn` of who may do this, `database`, `role`; optionally
             `password`, `member_of` (names of roles) and `grants` (each `schema` and `access`: read or write).
 
-    Raises ClientError as the Data API does; then nothing of it has happened.
+    Raises ClientError as the Data API does, also for a grant that would not be there in the end and for a role that is
+    the connecting one; then nothing of it has happened.
     """
     with _transaction(client, wanted) as sql:
         sql.set("role", wanted["role"])
@@ -140,12 +232,15 @@ def ensure_role(client: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         if "password" in wanted:
             sql.set("password", wanted["password"])
             sql.run(_LOGIN)
+        else:
+            sql.run(_NO_LOGIN)
         if wanted.get("member_of"):
             sql.set("member_of", json.dumps(wanted["member_of"]))
             sql.run(_MEMBER)
         if wanted.get("grants"):
             sql.set("grants", json.dumps(wanted["grants"]))
             sql.run(_GRANT)
+            sql.run(_GRANTED)
     return {"role": wanted["role"]}
 
 
@@ -155,10 +250,10 @@ def check(client: Any, wanted: dict[str, Any]) -> dict[str, Any]:
     Args:
         client: of `rds-data`.
         wanted: `resourceArn`, `secretArn` and `database`; optionally `schemas` (names that must be there) and `rows`
-            (each `schema`, `table` and `at_least`, the least number of rows).
+            (each `schema`, `table` and `at_least`, the least number of rows). No more rows than that are read.
 
-    Returns `version`, `schemas` (all that there are) and `rows` (by `schema.table`). Raises CheckFailed naming
-    everything that does not hold, ClientError as the Data API does.
+    Returns `version`, `schemas` (all that there are) and `at_least` (by `schema.table`, the number of rows that it has
+    or more). Raises CheckFailed naming everything that does not hold, ClientError as the Data API does.
     """
     with _transaction(client, wanted) as sql:
         sql.run("SET TRANSACTION READ ONLY")
@@ -166,18 +261,38 @@ def check(client: Any, wanted: dict[str, Any]) -> dict[str, Any]:
         schemas = [row[0] for row in sql.run(_SCHEMAS)]
         missing = [name for name in wanted.get("schemas", []) if name not in schemas]
         wrong = [f"the schema {name!r} is missing (there are: {', '.join(schemas) or 'none'})" for name in missing]
-        rows: dict[str, int] = {}
+        proved: dict[str, int] = {}
+        over = time.monotonic() + COUNTING_SECONDS
         for table in wanted.get("rows", []):
-            name = f"{table['schema']}.{table['table']}"
+            name, asked = f"{table['schema']}.{table['table']}", table["at_least"]
             if not sql.run(_TABLE, schema=table["schema"], table=table["table"]):
                 wrong.append(f"the table {name} is missing")
                 continue
-            sql.set("schema", table["schema"])
-            sql.set("table", table["table"])
-            sql.run(_COUNT)
-            rows[name] = int(sql.run("SELECT current_setting('runbooks.rows')")[0][0])
-            if rows[name] < table["at_least"]:
-                wrong.append(f"the table {name} has {rows[name]} rows, and at least {table['at_least']} are asked for")
+            counted, all_read = _count(sql, table, over)
+            if counted >= asked:
+                proved[name] = asked
+            elif all_read:
+                wrong.append(f"the table {name} has {counted} rows, and at least {asked} are asked for")
+            else:
+                wrong.append(
+                    f"the time for counting ended when {counted} rows of the table {name} were read, and at least"
+                    f" {asked} are asked for; ask for fewer"
+                )
+                break
     if wrong:
         raise CheckFailed(f"database {wanted['database']}: {'; '.join(wrong)}")
-    return {"version": version, "schemas": schemas, "rows": rows}
+    return {"version": version, "schemas": schemas, "at_least": proved}
+
+
+def _count(sql: _Transaction, table: dict[str, Any], over: float) -> tuple[int, bool]:
+    """How many rows were read, at most `at_least`, and whether there was time (until `over`) for all of these."""
+    for setting in ("schema", "table", "at_least"):
+        sql.set(setting, str(table[setting]))
+    sql.set("seconds", str(SLICE_SECONDS))
+    sql.run(_READ)
+    counted, more = 0, "true"
+    while more == "true" and time.monotonic() < over:
+        sql.run(_COUNT)
+        moved, more = sql.run(_COUNTED)[0]
+        counted += int(moved)
+    return counted, more == "false"
