@@ -353,6 +353,20 @@ CASES = [
         given(admin_secret=ADMIN, users=[{"name": "idle"}]),
     ),
     Case(
+        "the master user among the users",
+        facts(snapshot=snapshot(master="Admin")),
+        "The user 'admin' is the cluster's master user",
+        given(admin_secret=ADMIN, users=[{"name": "admin", "secret": READER}]),
+    ),
+    Case(
+        "the master user of a finished cluster among the users",
+        finished(
+            ours=cluster(master="admin", tags={FINISHED: "x"}), standing=cluster(master="admin", tags={FINISHED: "x"})
+        ),
+        "The user 'admin' is the cluster's master user",
+        given(admin_secret=ADMIN, users=[{"name": "admin", "member_of": ["readers"]}]),
+    ),
+    Case(
         "users on MySQL",
         facts(snapshot=snapshot(engine="aurora-mysql")),
         "The snapshot is of aurora-mysql, and users are set up and checks made in PostgreSQL only",
@@ -594,6 +608,21 @@ def test_users_get_their_password_from_the_version_of_the_secret_that_was_curren
     assert user.undo == Contained(goes_with=1)
     literal = resolved(asked, decision).users[0]
     assert literal.version == "version-of-reader"
+
+
+def test_the_plan_says_who_may_log_in_and_who_may_not() -> None:
+    users = [
+        *USERS,
+        {"name": "readers", "grants": [{"schema": "sales", "access": "read"}]},
+        {"name": "x", "member_of": ["readers"]},
+    ]
+    decision = decide(given(admin_secret=ADMIN, users=users), facts(), NOW)
+    said = [change.becomes for change in decision.changes if change.phase == calls.USERS]
+    assert said == [
+        "reader: read sales; may log in",
+        "readers: read sales; may not log in",
+        "x: member of readers; may not log in",
+    ]
 
 
 def test_a_version_that_the_plan_has_pinned_stays_when_the_secret_is_rotated() -> None:
@@ -986,6 +1015,13 @@ def test_a_marker_that_no_tag_has_room_for_is_a_digest() -> None:
         {"users": [{"name": "PG_monitor", "member_of": ["x"]}]},
         {"users": [{"name": "a", "grants": [{"schema": "s", "access": "own"}]}]},
         {"users": [{"name": "a", "grants": [{"schema": "s", "access": "read", "why": "x"}]}]},
+        {"users": [{"name": "public", "member_of": ["x"]}]},
+        {"users": [{"name": "a\0b", "member_of": ["x"]}]},
+        {"users": [{"name": "ü" * 32, "member_of": ["x"]}]},
+        {"users": [{"name": "a", "member_of": ["ü" * 32]}]},
+        {"checks": {"schemas": ["a\0b"]}},
+        {"database": "名" * 22},
+        {"checks": {"rows": [{"schema": "s", "table": "t", "at_least": 10_000_001}]}},
         {"retention": {"snapshots_days": 0}},
         {"checks": {"rows": [{"schema": "s", "table": "t", "at_least": -1}]}},
     ],
@@ -993,6 +1029,12 @@ def test_a_marker_that_no_tag_has_room_for_is_a_digest() -> None:
 def test_input_that_does_not_fit_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         given(**wrong)
+
+
+def test_a_name_is_as_long_as_its_bytes_since_postgresql_would_cut_it_off_without_a_word() -> None:
+    assert given(checks={"schemas": ["s" * 63, "ü" * 31]}).checks is not None
+    with pytest.raises(ValidationError, match="has 64 bytes in UTF-8, and PostgreSQL cuts names off after 63"):
+        given(checks={"schemas": ["ü" * 32]})
 
 
 def test_a_schedule_may_fill_in_a_time_whose_date_counts() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Facts, Key, Snapshot, serves
+from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Facts, Key, Snapshot, serves
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.wanted import MYSQL, POSTGRES, Wanted
 from runbooks.model import Decision, hand_off, refused
@@ -12,8 +12,9 @@ from runbooks.model import Decision, hand_off, refused
 _SHARE = "share it with this account under a customer managed key"
 
 
-def objection_to_input(given: Input, region: str, engine: str) -> Decision | None:
-    """What in the input does not go together; `engine` is the snapshot's, or that of the cluster there."""
+def objection_to_input(given: Input, region: str, database: Snapshot | Cluster) -> Decision | None:
+    """What in the input does not go together, or not with the snapshot's database, or that of the cluster there."""
+    engine = database.engine
     needs_sql = bool(given.users or given.checks)
     if (needs_sql or given.admin_secret) and engine != POSTGRES:
         return refused(
@@ -23,6 +24,11 @@ def objection_to_input(given: Input, region: str, engine: str) -> Decision | Non
     if needs_sql and given.admin_secret is None:
         return refused("Users or checks are asked for, but no admin_secret says who may connect; name that secret.")
     for user in given.users:
+        if user.name.lower() == database.master.lower():
+            return refused(
+                f"The user {user.name!r} is the cluster's master user, and sets the others up; RDS keeps its password:"
+                " change that with ModifyDBCluster, and leave the user out."
+            )
         if user.secret is None and not user.member_of and not user.grants:
             return refused(f"The user {user.name!r} gets neither a secret nor a role nor a grant; say what it is for.")
     for name in _secrets_of(given):

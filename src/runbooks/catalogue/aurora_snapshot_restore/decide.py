@@ -45,7 +45,7 @@ def _of_snapshot(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted, n
         checks.objection_to_target(given, facts),
         *checks.objections(given, facts, snapshot, want),
         checks.objection_to_leftovers(facts),
-        checks.objection_to_input(given, facts.region, snapshot.engine),
+        checks.objection_to_input(given, facts.region, snapshot),
         checks.objection_to_secrets(given, facts),
     ]
     for objection in objections:
@@ -101,7 +101,7 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
     if not stands(cluster.status):
         return refused(f"{name} was restored from this snapshot and is {cluster.status}; look again when it is done.")
     for objection in (
-        checks.objection_to_input(given, facts.region, cluster.engine),
+        checks.objection_to_input(given, facts.region, cluster),
         checks.objection_to_secrets(given, facts),
     ):
         if objection is not None:

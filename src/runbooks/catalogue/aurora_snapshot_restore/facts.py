@@ -38,7 +38,7 @@ def serves(status: str) -> bool:
 
 
 class Snapshot(Model):
-    """A DB cluster snapshot. `created` is ISO 8601 UTC, `percent` what RDS says of its progress."""
+    """A DB cluster snapshot. `created` is ISO 8601 UTC, `percent` what RDS says of its progress, `master` a user."""
 
     arn: str
     id: str
@@ -54,6 +54,7 @@ class Snapshot(Model):
     encrypted: bool
     key: str | None = None
     port: int = 0
+    master: str = ""
     percent: int | None = None
     tags: dict[str, str] = Field(default_factory=dict)
 
@@ -71,7 +72,7 @@ class Key(Model):
 
 
 class Cluster(Model):
-    """A DB cluster. `members` has the writer first; `becomes` is the name that it is being given."""
+    """A DB cluster. `members` has the writer first; `becomes` is the name that it is being given, `master` a user."""
 
     name: str
     arn: str
@@ -86,6 +87,7 @@ class Cluster(Model):
     subnet_group: str
     security_groups: tuple[str, ...] = ()
     port: int
+    master: str = ""
     parameters: str = ""
     members: tuple[str, ...] = ()
     becomes: str | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from typing_extensions import TypedDict
 
 from runbooks.model import RunInput
@@ -32,9 +32,25 @@ Key = Annotated[
 ]
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
 Alias = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-SqlName = Annotated[str, StringConstraints(min_length=1, max_length=63)]
-"""A role, schema or table: any characters, since the server quotes them."""
-RoleName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$")]
+_LONGEST_SQL_NAME = 63
+
+
+def _as_postgresql_keeps_it(name: str) -> str:
+    """The name. Raises ValueError for one that PostgreSQL would cut off without a word, and mean another by."""
+    if (length := len(name.encode())) > _LONGEST_SQL_NAME:
+        raise ValueError(
+            f"the name {name!r} has {length} bytes in UTF-8, and PostgreSQL cuts names off after {_LONGEST_SQL_NAME};"
+            " choose a shorter one"
+        )
+    return name
+
+
+SqlName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=63, pattern=r"^[^\x00]+$"),
+    AfterValidator(_as_postgresql_keeps_it),
+]
+"""A role, schema or table: any characters but NUL, since the server quotes them; at most 63 bytes in UTF-8."""
 Days = Annotated[int, Field(ge=1, le=3650)]
 
 
@@ -85,16 +101,21 @@ class Rows(TypedDict):
 
     schema: SqlName
     table: SqlName
-    at_least: Annotated[int, Field(ge=0)]
+    at_least: Annotated[int, Field(ge=0, le=10_000_000, description="so many are read, and no more")]
+
+
+_NO_ROLES = frozenset({"none", "public"})
 
 
 class DatabaseUser(BaseModel):
-    """A role of the database. It may log in if it has a secret."""
+    """A role of the database. It may log in if it has a secret; without one it may not, whatever it could before."""
 
     model_config = _STRICT
 
-    name: RoleName
-    secret: SecretId | None = Field(None, description="name or ARN of the secret with the password")
+    name: SqlName
+    secret: SecretId | None = Field(
+        None, description="name or ARN of the secret with the password; without one the role may not log in"
+    )
     field: str = Field("password", min_length=1, description="the key within the secret, which is a JSON object")
     version: str | None = Field(None, description="the secret's version; the diagnosis pins the current one")
     member_of: tuple[SqlName, ...] = ()
@@ -104,6 +125,8 @@ class DatabaseUser(BaseModel):
     def _is_nobody_elses(self) -> Self:
         if self.name.lower().startswith(("pg_", "rds")):
             raise ValueError(f"the name {self.name!r} is PostgreSQL's or Amazon RDS's own; choose another")
+        if self.name in _NO_ROLES:
+            raise ValueError(f"PostgreSQL takes {self.name!r} for everybody or nobody; choose another name")
         return self
 
 

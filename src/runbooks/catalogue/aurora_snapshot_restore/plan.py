@@ -377,13 +377,14 @@ class Draft:
                 parameters["grants"] = [cast(JsonValue, grant) for grant in user.grants]
             rights = [f"{grant['access']} {grant['schema']}" for grant in user.grants]
             rights += [f"member of {role}" for role in user.member_of]
+            login = "may log in" if user.secret else "may not log in"
             self.add(
                 Change(
                     phase=calls.USERS,
                     operation="postgres:EnsureRole",
                     parameters=parameters,
                     was=f"{user.name} as in the snapshot, or not there",
-                    becomes=f"{user.name}: {', '.join(rights) or 'no grants'}{', may log in' if user.secret else ''}",
+                    becomes=f"{user.name}: {', '.join(rights) or 'no grants'}; {login}",
                     proof=None,
                     repeat_harmless=True,
                     undo=self.inside(

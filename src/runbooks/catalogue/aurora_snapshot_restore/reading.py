@@ -315,6 +315,7 @@ def _snapshot(told: dict[str, Any]) -> Snapshot:
         encrypted=told["StorageEncrypted"],
         key=told.get("KmsKeyId"),
         port=told.get("Port", 0),
+        master=told.get("MasterUsername", ""),
         percent=told.get("PercentProgress"),
         tags=_tags(told),
     )
@@ -336,6 +337,7 @@ def _cluster(told: dict[str, Any]) -> Cluster:
         subnet_group=told["DBSubnetGroup"],
         security_groups=tuple(group["VpcSecurityGroupId"] for group in told.get("VpcSecurityGroups", ())),
         port=told["Port"],
+        master=told.get("MasterUsername", ""),
         parameters=told.get("DBClusterParameterGroup", ""),
         members=tuple(member["DBInstanceIdentifier"] for member in members),
         becomes=told.get("PendingModifiedValues", {}).get("DBClusterIdentifier"),
