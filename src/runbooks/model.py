@@ -258,6 +258,9 @@ class Decision(Model):
     changes: tuple[Change, ...] = ()
     resolved: dict[str, JsonValue] = Field(default_factory=dict, description="inputs made literal, by field name")
     command: str | None = Field(None, description="for hand_off: what the human runs or opens")
+    for_now: bool = Field(
+        False, description="what stands in the way passes by itself: a verification looks again for a while"
+    )
 
     def seeing(self, findings: Sequence[Finding]) -> Self:
         """The same decision with the findings that led to it."""
@@ -269,9 +272,9 @@ def healthy(reason: str) -> Decision:
     return Decision(verdict=Verdict.HEALTHY, reason=reason)
 
 
-def refused(reason: str) -> Decision:
-    """This runbook will not act here."""
-    return Decision(verdict=Verdict.REFUSED, reason=reason)
+def refused(reason: str, *, for_now: bool = False) -> Decision:
+    """This runbook will not act here; or not now, as the target is busy with something that passes by itself."""
+    return Decision(verdict=Verdict.REFUSED, reason=reason, for_now=for_now)
 
 
 def hand_off(reason: str, *, command: str) -> Decision:

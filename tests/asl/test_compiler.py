@@ -225,6 +225,14 @@ def test_the_retries_are_those_of_the_standard(two_phases: Runbook) -> None:
         "MaxAttempts": 8,
         "MaxDelaySeconds": 60,
     }
+    at_rest = {
+        "ErrorEquals": ["TargetBusy"],
+        "IntervalSeconds": 60,
+        "BackoffRate": 1.0,
+        "MaxAttempts": 15,
+        "MaxDelaySeconds": 60,
+    }
+    assert states.pop("Verify")["Retry"] == [transient, at_rest]
     for name, state in states.items():
         if state["Type"] == "Task":
             acting = state["Parameters"]["FunctionName"] == "${ActFunctionArn}"
@@ -241,7 +249,7 @@ def test_the_machine_outlives_all_that_it_can_wait_for(two_phases: Runbook) -> N
     tasks = [state["TimeoutSeconds"] for state in definition["States"].values() if state["Type"] == "Task"]
     settling = sum(phase.within.total_seconds() for phase in two_phases.phases)
 
-    assert definition["TimeoutSeconds"] > sum(tasks) + 2 * settling
+    assert definition["TimeoutSeconds"] > sum(tasks) + 3 * settling
     longer = two_phases.model_copy(update={"approval_within": two_phases.approval_within + timedelta(hours=1)})
     assert compile_runbook(longer)["TimeoutSeconds"] == definition["TimeoutSeconds"] + 3600
 

@@ -366,7 +366,8 @@ def _add_phases(machine: _Machine) -> None:
         "Verify",
         standard.DIAGNOSE,
         "verify",
-        "Diagnoses the target again. Fails unless it is healthy now.",
+        "Diagnoses the target again. Fails unless it is healthy now, or once it has come to rest.",
+        retriers=(standard.TRANSIENT_ERRORS, standard.AT_REST),
         next_step=_entrance(runbook.tidying[0]) if runbook.tidying else FINISH,
         catch=UNDO,
     )

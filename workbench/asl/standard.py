@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.errors import TRANSIENT, ChangeUnsettled, TargetBusy
+from runbooks.frame.diagnose import VERIFY_AGAIN
 
 FRAME_TIMEOUT = 30
 """Seconds that `template.yaml` gives a frame function."""
@@ -65,6 +66,11 @@ UNSETTLED = Retrier(
     errors=(ChangeUnsettled.__name__, TargetBusy.__name__), interval=15, backoff=1.5, attempts=8, longest=60
 )
 """For the acting tasks: an earlier attempt, or somebody else, may still be at it, so look again a little later."""
+
+AT_REST = Retrier(
+    errors=(TargetBusy.__name__,), interval=int(VERIFY_AGAIN.total_seconds()), backoff=1.0, attempts=15, longest=60
+)
+"""For the verification: a target that is busy, e.g. with its maintenance, is verified when it has come to rest."""
 
 
 @dataclass(frozen=True)

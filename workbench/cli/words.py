@@ -237,6 +237,7 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "undo.impossible": _settled,
     "verified": verdict,
     "not.verified": verdict,
+    "verification.waits": verdict,
     "run.reaped": _reaped,
     "run.closed": _closed,
     "run.attributed": _attributed,

@@ -231,6 +231,11 @@ def denied(aws: EmbeddedAws) -> None:
     )
 
 
+def maintenance_begins(aws: EmbeddedAws, _execution: str) -> None:
+    """SageMaker maintains the endpoint for three minutes."""
+    aws.sagemaker.maintain(ENDPOINT, 180)
+
+
 def verification_is_denied(aws: EmbeddedAws, _execution: str) -> None:
     """Somebody takes the reading role's permission away while the run is under way."""
     aws.faults.fail(
@@ -404,6 +409,12 @@ SCENARIOS = (
         arrange=broken_for_good,
         world_after=told(NEW, AS_CONFIGURED),
         changes=2,
+    ),
+    replace(
+        STANDARD,
+        name="maintained-while-verified",
+        title="SageMaker maintains the endpoint when it is to be verified: it is verified when that is over",
+        on_state={"Verify": maintenance_begins},
     ),
     failing(
         "cannot-be-verified",

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from runbooks import clock
 from runbooks.aws.redaction import redact
-from runbooks.errors import DeadlineExceeded, NotVerified, PhaseFailed, PlanUnsafe
+from runbooks.errors import DeadlineExceeded, NotVerified, PhaseFailed, PlanUnsafe, TargetBusy
 from runbooks.frame.changes import happened
 from runbooks.frame.polling import look_again_in
 from runbooks.frame.reading import fingerprint, gather, reads
@@ -16,6 +16,9 @@ from runbooks.model import Decision, Plan, Runbook, RunInput, Verdict
 from runbooks.policy import person
 from runbooks.store.runs import ChangeStatus, Diagnosis, Run
 from runbooks.store.standing import StandingApproval
+
+VERIFY_AGAIN = timedelta(minutes=1)
+"""When to verify again a target that is busy with something that passes by itself."""
 
 
 def plan_of(runbook: Runbook, run: Run, given: RunInput, decision: Decision) -> Plan | None:
@@ -164,15 +167,22 @@ def look(step: Step) -> dict[str, Any]:
 
 
 def verify(step: Step) -> dict[str, Any]:
-    """The diagnosis again, on the resolved input: it must now say healthy. Raises NotVerified otherwise."""
+    """The diagnosis again, on the resolved input: it must now say healthy.
+
+    Raises TargetBusy if it cannot be told for now, NotVerified otherwise.
+    """
     run = step.open_run()
     given = _resolved(step)
     aws = step.target(given)
     decision = step.runbook.decide(given, gather(step, run, aws, given), step.now)
     is_healthy = decision.verdict is Verdict.HEALTHY
     detail = {"verdict": decision.verdict.value, "reason": decision.reason, "reads": reads(aws)}
-    event = "verified" if is_healthy else "not.verified"
-    run = step.keep_locks(run, clock.utc_now(), event, detail, verified=is_healthy)
+    event = "verified" if is_healthy else "verification.waits" if decision.for_now else "not.verified"
+    # An attempt to verify that is retried must find the locks still held.
+    until = clock.utc_now() + (VERIFY_AGAIN if decision.for_now else timedelta(0))
+    run = step.keep_locks(run, until, event, detail, verified=is_healthy)
+    if decision.for_now:
+        raise TargetBusy(f"whether it is healthy cannot be told yet: {decision.reason}")
     if not is_healthy:
         raise NotVerified(f"after the changes the diagnosis says {decision.verdict.value}: {decision.reason}")
     return step.document(run, verified=True)

@@ -99,7 +99,10 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
             command=f"aws rds start-db-cluster --db-cluster-identifier {name} {where}",
         )
     if not stands(cluster.status):
-        return refused(f"{name} was restored from this snapshot and is {cluster.status}; look again when it is done.")
+        return refused(
+            f"{name} was restored from this snapshot and is {cluster.status}; look again when it is done.",
+            for_now=cluster.status != "deleting",
+        )
     for objection in (
         checks.objection_to_input(given, facts.region, cluster),
         checks.objection_to_secrets(given, facts),
@@ -110,7 +113,10 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
     standing = [instance.name for instance in instances if stands(instance.status)]
     lacking = [f"{each.name} is {each.status}" for each in instances if each.name not in standing]
     if len(standing) < given.instances <= len(instances):
-        return refused(f"{name} was restored from this snapshot, and {', '.join(lacking)}; look again when it is done.")
+        return refused(
+            f"{name} was restored from this snapshot, and {', '.join(lacking)}; look again when it is done.",
+            for_now=all(each.status in {"creating", "starting"} for each in instances if not stands(each.status)),
+        )
     draft = Draft(given, facts, now, None)
     if given.admin_secret is not None and not cluster.data_api:
         draft.data_api()

@@ -59,7 +59,8 @@ def _by_status(endpoint: Endpoint) -> Decision | None:
         going = f" to {endpoint.pending}" if endpoint.pending else ""
         return refused(
             f"{name} is {endpoint.status}{going} since {endpoint.since}, and SageMaker does one thing at a time;"
-            " look again when it has finished."
+            " look again when it has finished.",
+            for_now=endpoint.status != "Deleting",
         )
     match endpoint.status:
         case "InService":

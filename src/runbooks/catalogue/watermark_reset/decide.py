@@ -49,7 +49,10 @@ def decide(given: Input, facts: Facts, now: datetime) -> Decision:
     if table is None:
         return hand_off(f"There is no table {given.table}; nothing else creates it.", command=_create_table(given))
     if table.status != "ACTIVE":
-        return refused(f"The table {given.table} is {table.status}; start again when it is ACTIVE.")
+        return refused(
+            f"The table {given.table} is {table.status}; start again when it is ACTIVE.",
+            for_now=table.status == "UPDATING",
+        )
     if given.key.keys() != table.key_types.keys():
         return refused(
             f"The key of {given.table} is {_names(table.key_types)}, but the input gives {_names(given.key)}."
