@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from runbooks import catalogue, clock
-from runbooks.api.approvals import Ballot, decide, wake
+from runbooks.api.approvals import Ballot, decide
 from runbooks.errors import (
     ApprovalDenied,
     ApprovalExpired,
@@ -92,12 +92,12 @@ def test_a_token_that_has_timed_out_is_no_error_of_the_approver(aws: EmbeddedAws
     kept = planned.frame.ledger.approval(planned.of("x").run_id)
     assert kept is not None
     aws.faults.fail("stepfunctions:SendTaskSuccess", code="TaskTimedOut")
-    wake(planned.frame, kept)
-    wake(planned.frame, kept.model_copy(update={"token": None}))
+    approval.wake(planned.frame, kept)
+    approval.wake(planned.frame, kept.model_copy(update={"token": None}))
     aws.faults.clear()
     aws.faults.fail("stepfunctions:SendTaskSuccess", code="AccessDeniedException")
     with pytest.raises(Exception, match="AccessDeniedException"):
-        wake(planned.frame, kept)
+        approval.wake(planned.frame, kept)
 
 
 def test_a_plan_that_was_not_approved_is_not_applied(aws: EmbeddedAws, planned: Steps) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from workbench.embedded import ecs
+from workbench.embedded.functions import Invocation
 from workbench.incident import signed_request, start_input
 from workbench.ledger import ledger_of
 from workbench.scenario import Scenario
@@ -219,6 +222,29 @@ def runs(number: int, breaker: Mapping[str, Any] = NO_BREAKER) -> dict[str, Any]
     }
 
 
+def decided_before_asked_again(aws: EmbeddedAws) -> None:
+    """The answer of the first request is lost, so whoever decides then has a task token that is worth nothing."""
+    health_checks_fail(aws)
+    deliveries = itertools.count(1)
+
+    def ask(event: Any, invoke: Callable[[], Invocation]) -> Invocation:
+        if event["step"] != "request":
+            return invoke()
+        if next(deliveries) == 1:
+            invoke()
+            report = {"errorType": "AwsUnavailable", "errorMessage": "sns:Publish got no answer"}
+            return Invocation("lost", json.dumps(report), failed=True)
+        run_id = event["document"]["run_id"]
+        run = ledger_of(aws.outputs, aws.client("dynamodb")).open_run(run_id)
+        ballot = {"decision": "approve", "plan_hash": run.plan_hash or "", "comment": "as the first message says"}
+        answer = aws.invoke("ApiFunction", signed_request(aws.account_id, run_id, ballot))
+        if answer["statusCode"] != 200:
+            raise ValueError(f"the decision was not taken: {answer}")
+        return invoke()
+
+    aws.faults.around(f"{aws.stack_name}-approval", ask)
+
+
 STANDARD = Scenario(
     name="health-checks-fail",
     title="A new revision and its hot fix fail their health checks",
@@ -277,6 +303,13 @@ SCENARIOS = (
         event="plan-only",
         world_after=None,
         changes=0,
+    ),
+    replace(
+        STANDARD,
+        name="decided-before-asked-again",
+        title="The plan is approved after a request that got lost, and before it is made again",
+        arrange=decided_before_asked_again,
+        decision="ignore",
     ),
     failing("denied-by-approver", "The approver says no", "ApprovalDenied", decision="deny"),
     failing(

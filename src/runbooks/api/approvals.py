@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from aws_lambda_powertools.event_handler.openapi.params import Body
-from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import Field
 
 from runbooks import clock
@@ -14,10 +13,10 @@ from runbooks.api.app import answers, app, caller
 from runbooks.api.http import Problem, somebody
 from runbooks.api.runs import RunId
 from runbooks.api.views import Decided
-from runbooks.aws.failures import translate
 from runbooks.aws.redaction import redact
 from runbooks.errors import LedgerUnavailable, RunClosed
-from runbooks.frame.step import Frame, frame
+from runbooks.frame.approval import wake
+from runbooks.frame.step import frame
 from runbooks.model import Model
 from runbooks.policy import person
 from runbooks.store.runs import Approval, Ledger, Run
@@ -52,7 +51,8 @@ def vote(run_id: RunId, ballot: Annotated[Ballot, Body()]) -> Decided:
     unverified = ballot.decision == "approve" and here.policy().unverified_may_be_approved(here.settings.stage)
     run, approval = decide(here.ledger, run_id, ballot, identity, unverified=unverified)
     if approval.status != "revoked":
-        wake(here, approval)
+        # The token is read after the decision: a request that is made again exchanges it only while nobody has decided.
+        wake(here, here.ledger.approval(run_id))
     return Decided(run_id=run.run_id, decision=approval.status, decided_by=identity, plan_hash=approval.plan_hash)
 
 
@@ -153,16 +153,3 @@ def _revoke(ledger: Ledger, run: Run, approval: Approval, revoked: Approval, now
         except RunClosed as closed:
             raise Problem(409, "The run has ended", str(closed)) from None
     raise LedgerUnavailable(f"{run.run_id} kept moving while its approval was to be revoked")
-
-
-def wake(frame: Frame, approval: Approval) -> None:
-    """End the wait of the state machine. It reads the decision from the State table, so the output says nothing."""
-    if approval.token is None:
-        return
-    try:
-        frame.client("stepfunctions").send_task_success(taskToken=approval.token, output="{}")
-    except ClientError as failure:
-        if failure.response["Error"]["Code"] not in {"TaskTimedOut", "TaskDoesNotExist"}:
-            raise translate(failure, "states:SendTaskSuccess") from failure
-    except BotoCoreError as failure:
-        raise translate(failure, "states:SendTaskSuccess") from failure

@@ -10,7 +10,7 @@ from runbooks import clock
 from runbooks.aws.failures import translate
 from runbooks.errors import ApprovalDenied, ApprovalExpired, PlanStale
 from runbooks.frame.notify import ask
-from runbooks.frame.step import Step, step_handler
+from runbooks.frame.step import Frame, Step, step_handler
 from runbooks.store.runs import Approval
 from runbooks.store.tables import ConditionFailed
 
@@ -21,6 +21,19 @@ def said_no(approval: Approval) -> str:
     if approval.status == "revoked":
         return f"{approval.decided_by} revoked the approval of plan {approval.plan_hash[:12]}{why}"
     return f"{approval.decided_by} denied plan {approval.plan_hash[:12]}{why}"
+
+
+def wake(frame: Frame, approval: Approval | None) -> None:
+    """End the wait of the state machine. It reads the decision from the State table, so the output says nothing."""
+    if approval is None or approval.token is None:
+        return
+    try:
+        frame.client("stepfunctions").send_task_success(taskToken=approval.token, output="{}")
+    except ClientError as failure:
+        if failure.response["Error"]["Code"] not in {"TaskTimedOut", "TaskDoesNotExist"}:
+            raise translate(failure, "states:SendTaskSuccess") from failure
+    except BotoCoreError as failure:
+        raise translate(failure, "states:SendTaskSuccess") from failure
 
 
 def request(step: Step) -> dict[str, Any]:
@@ -46,6 +59,10 @@ def request(step: Step) -> dict[str, Any]:
         )
     elif approval.status == "pending":
         step.ledger.replace_token(run.run_id, step.event.token)
+    else:
+        # It was decided while this request was still being delivered, so that nobody had the token that is waited for.
+        wake(step.frame, approval.model_copy(update={"token": step.event.token}))
+        return step.document(run)
     try:
         ask(step.frame, run, diagnosis.plan, approval, run.decision_reason)
     except (BotoCoreError, ClientError) as failure:

@@ -373,11 +373,15 @@ class Ledger:
         return Approval.model_validate(_own(item)) if item else None
 
     def approval_item(self, run_id: str, approval: Approval, *, replaces: str | None) -> dict[str, Any]:
-        """A write of the approval. `replaces` is the status it must have now; None: it must not exist."""
-        item = {"pk": f"RUN#{run_id}", "sk": "APPROVAL", **approval.model_dump(mode="json", exclude_none=True)}
+        """A write of the approval. `replaces` is the status it must have now; None: it must not exist.
+
+        The token stays as it is: a request that is made again may have exchanged it meanwhile.
+        """
+        key, told = {"pk": f"RUN#{run_id}", "sk": "APPROVAL"}, approval.model_dump(mode="json", exclude_none=True)
         if replaces is None:
-            return put(self._state, item, "attribute_not_exists(#pk)")
-        return put(self._state, item, "#status = :status", {"status": replaces})
+            return put(self._state, key | told, "attribute_not_exists(#pk)")
+        told.pop("token", None)
+        return update(self._state, key, changes=told, condition="#status = :status", values={"status": replaces})
 
     def replace_token(self, run_id: str, token: str) -> None:
         """Keep the task token of a repeated request, if the request is still pending."""
