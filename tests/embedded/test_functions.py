@@ -148,6 +148,22 @@ def test_an_asynchronous_invocation_returns_at_once_and_is_tried_three_times(sma
     assert "as always" in undelivered
 
 
+def test_an_asynchronous_invocation_that_fails_for_good_goes_to_the_functions_queue(small: Small) -> None:
+    client, queues = small.aws.client("lambda"), small.aws.client("sqs")
+    client.invoke(FunctionName="small-parking", InvocationType="Event", Payload=b'{"a": 1}')
+    small.aws.settle()
+    assert small.aws.undelivered == []
+    url = queues.get_queue_url(QueueName="small-Parked-EMBEDDED")["QueueUrl"]
+    (message,) = queues.receive_message(QueueUrl=url, MaxNumberOfMessages=10)["Messages"]
+    parked = json.loads(message["Body"])
+    assert parked["requestPayload"] == {"a": 1}
+    assert parked["requestContext"]["functionArn"].endswith(":function:small-parking:$LATEST")
+    assert parked["requestContext"]["condition"] == "RetriesExhausted"
+    assert parked["requestContext"]["approximateInvokeCount"] == 3
+    assert parked["responseContext"]["functionError"] == "Unhandled"
+    assert "as always" in parked["responsePayload"]["errorMessage"]
+
+
 def test_an_unknown_function_is_not_found(small: Small) -> None:
     with pytest.raises(ClientError) as raised:
         small.aws.client("lambda").invoke(FunctionName="nobody", Payload=b"{}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from workbench.embedded.clock import VirtualClock, epoch_milliseconds
 from workbench.embedded.courier import Courier
-from workbench.embedded.functions import Functions
+from workbench.embedded.functions import Functions, Invocation
 from workbench.embedded.identities import identity
 from workbench.embedded.patterns import matches
 from workbench.embedded.stack import EventSource, Rule, Stack
@@ -139,14 +140,21 @@ class Events:
         self._courier.deliver(source.function, attempt, park if source.parked_at else None)
 
     def invoke_later(self, function: str, event: Any) -> None:
-        """An asynchronous invocation."""
-        text = json.dumps(event)
+        """An asynchronous invocation. What fails in every attempt goes to the function's queue, if it has one."""
+        text, outcomes = json.dumps(event), list[Invocation]()
+        known = self._functions.find(function)
+        name = known.name if known else function
+        queue = next((stack.parked_at[name] for stack in self._stacks() if name in stack.parked_at), None)
 
         def attempt() -> str | None:
-            outcome = self._functions.invoke(function, text)
-            return outcome.payload if outcome.failed else None
+            outcomes.append(self._functions.invoke(function, text))
+            return outcomes[-1].payload if outcomes[-1].failed else None
 
-        self._courier.deliver(function, attempt)
+        def park() -> None:
+            arn = known.arn if known else function
+            self._park(str(queue), _failed_invocation(arn, event, outcomes, self._clock.now()))
+
+        self._courier.deliver(function, attempt, park if queue else None)
 
     def _envelope(self, source: str, kind: str, resources: list[str], detail: dict[str, Any]) -> dict[str, Any]:
         self._number += 1
@@ -186,6 +194,23 @@ def _failed_batch(source: EventSource, record: dict[str, Any]) -> dict[str, Any]
             "endSequenceNumber": number,
             "batchSize": 1,
         },
+    }
+
+
+def _failed_invocation(function: str, event: Any, outcomes: list[Invocation], now: datetime) -> dict[str, Any]:
+    """What Lambda sends to the queue: the event, and how its last attempt has failed."""
+    return {
+        "version": "1.0",
+        "timestamp": now.strftime("%Y-%m-%dT%H:%M:%S.000Z"),
+        "requestContext": {
+            "requestId": outcomes[0].request_id,
+            "functionArn": f"{function}:$LATEST",
+            "condition": "RetriesExhausted",
+            "approximateInvokeCount": len(outcomes),
+        },
+        "requestPayload": event,
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responsePayload": json.loads(outcomes[-1].payload),
     }
 
 

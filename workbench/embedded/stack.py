@@ -31,7 +31,6 @@ NOT_MADE: dict[str, str] = {
     "AWS::IAM::ManagedPolicy": "nothing is authorised; tests prove the policies against the calls that were made",
     "AWS::IAM::Policy": "see managed policies",
     "AWS::IAM::Role": "nothing assumes it; its ARN stands in the functions and machines",
-    "AWS::Lambda::EventInvokeConfig": "asynchronous invocations are tried three times, at once",
     "AWS::Lambda::Permission": "nothing is authorised",
     "AWS::Logs::LogGroup": "what functions print is read with EmbeddedAws.log",
     "AWS::Logs::MetricFilter": "nothing measures",
@@ -87,7 +86,10 @@ class Machinery:
 
 
 class Stack:
-    """A deployed template. `functions`, `rules` and `sources` are for the other parts to act on."""
+    """A deployed template. `functions`, `rules`, `sources` and `parked_at` are for the other parts to act on.
+
+    `parked_at` has the ARN of the queue for asynchronous invocations that failed, by the function's name.
+    """
 
     def __init__(
         self,
@@ -104,6 +106,7 @@ class Stack:
         self.rules: list[Rule] = []
         self.sources: list[EventSource] = []
         self.routes: list[Route] = []
+        self.parked_at: dict[str, str] = {}
         self.resources: dict[str, Resource] = {}
         self.outputs: dict[str, str] = {}
         self.parameters = dict(parameters)
@@ -140,7 +143,7 @@ class Stack:
         """
         self.created = now
         self.functions, self.rules, self.sources, self.routes = [], [], [], []
-        self.resources, self.outputs = {}, {}
+        self.parked_at, self.resources, self.outputs = {}, {}, {}
         for logical in self._template["Resources"]:
             if self._wanted(self._template["Resources"][logical]):
                 self._resource(logical)
@@ -425,6 +428,14 @@ def _event_source(stack: Stack, logical: str, given: dict[str, Any]) -> Resource
     return Resource("AWS::Lambda::EventSourceMapping", stack.generated(logical))
 
 
+def _asynchronous(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
+    """How asynchronous invocations are tried: three times, at once, whatever it says; and where they go then."""
+    queue = given.get("DestinationConfig", {}).get("OnFailure", {}).get("Destination")
+    if queue is not None:
+        stack.parked_at[given["FunctionName"]] = queue
+    return Resource("AWS::Lambda::EventInvokeConfig", stack.generated(logical))
+
+
 def _machine(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
     name = given.get("StateMachineName", stack.generated(logical))
     machine = stack.machinery.states.create(name, stack.definition(logical, given), given["RoleArn"])
@@ -449,6 +460,7 @@ MADE: dict[str, Make] = {
     "AWS::Events::Rule": _rule,
     "AWS::KMS::Alias": _key_alias,
     "AWS::KMS::Key": _key,
+    "AWS::Lambda::EventInvokeConfig": _asynchronous,
     "AWS::Lambda::EventSourceMapping": _event_source,
     "AWS::Lambda::Function": _function,
     "AWS::S3::Bucket": _bucket,
