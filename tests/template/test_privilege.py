@@ -34,9 +34,10 @@ def all_statements(resources: Resources) -> Iterator[tuple[str, dict[str, Any]]]
     for name, properties in of_type(resources, "AWS::KMS::Key").items():
         for statement in properties["KeyPolicy"]["Statement"]:
             yield name, statement
-    for name, properties in of_type(resources, "AWS::SNS::TopicPolicy").items():
-        for statement in properties["PolicyDocument"]["Statement"]:
-            yield name, statement
+    for kind in ("AWS::SNS::TopicPolicy", "AWS::SQS::QueuePolicy"):
+        for name, properties in of_type(resources, kind).items():
+            for statement in properties["PolicyDocument"]["Statement"]:
+                yield name, statement
 
 
 def test_no_action_is_a_wildcard(resources: Resources) -> None:

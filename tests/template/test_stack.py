@@ -24,11 +24,13 @@ UNTAGGED = {
     "AWS::Glue::Table",
     "AWS::KMS::Alias",
     "AWS::IAM::ManagedPolicy",
+    "AWS::Lambda::EventInvokeConfig",
     "AWS::Lambda::EventSourceMapping",
     "AWS::Lambda::Permission",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",
     "AWS::SNS::TopicPolicy",
+    "AWS::SQS::QueuePolicy",
     "AWS::StepFunctions::StateMachineAlias",
     "AWS::StepFunctions::StateMachineVersion",
 }
@@ -153,7 +155,9 @@ def test_everything_that_rests_is_encrypted(resources: Resources) -> None:
     key = {"Fn::GetAtt": ["Key", "Arn"]}
     assert all(group["KmsKeyId"] == key for group in of_type(resources, "AWS::Logs::LogGroup").values())
     assert resources["Topic"]["Properties"]["KmsMasterKeyId"] == {"Ref": "Key"}
-    assert resources["TamperQueue"]["Properties"]["SqsManagedSseEnabled"] is True
+    queues = of_type(resources, "AWS::SQS::Queue")
+    assert len(queues) == 3
+    assert all(queue["SqsManagedSseEnabled"] is True for queue in queues.values())
 
 
 def test_three_log_groups_serve_all(resources: Resources) -> None:
@@ -318,6 +322,26 @@ def test_events_start_nothing_unless_that_is_switched_on(source: dict[str, Any],
     for rule in rules.values():
         assert rule["State"] == {"Fn::If": ["HasTriggers", "ENABLED", "DISABLED"]}
         assert [target["Arn"] for target in rule["Targets"]] == [{"Fn::GetAtt": ["TriggerFunction", "Arn"]}]
+
+
+def test_an_event_that_comes_to_nothing_waits_in_a_queue_and_raises_an_alarm(resources: Resources) -> None:
+    queue = {"Fn::GetAtt": ["TriggerQueue", "Arn"]}
+    rules = {name: rule for name, rule in of_type(resources, "AWS::Events::Rule").items() if "Trigger" in name}
+    assert len(rules) == 4
+    for name, rule in rules.items():
+        (target,) = rule["Targets"]
+        assert target["DeadLetterConfig"] == {"Arn": queue}, name
+        assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 900, "MaximumRetryAttempts": 5}, name
+    (tries,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+    assert tries["FunctionName"] == {"Ref": "TriggerFunction"}
+    assert tries["DestinationConfig"]["OnFailure"]["Destination"] == queue
+    (allowed,) = resources["TriggerQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (allowed["Principal"], allowed["Action"]) == ({"Service": "events.amazonaws.com"}, "sqs:SendMessage")
+    senders = allowed["Condition"]["ArnEquals"]["aws:SourceArn"]
+    assert sorted(sender["Fn::GetAtt"][0] for sender in senders) == sorted(rules)
+    alarm = resources["TriggerUnhandledAlarm"]["Properties"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["TriggerQueue", "QueueName"]}}]
+    assert alarm["MetricName"] == "ApproximateNumberOfMessagesVisible"
 
 
 def test_the_api_asks_iam_on_every_route(resources: Resources) -> None:

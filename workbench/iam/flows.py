@@ -255,18 +255,25 @@ def _through_the_api(aws: EmbeddedAws) -> None:
 
 
 def _triggered(aws: EmbeddedAws) -> None:
-    """An event that starts a plan, and one whose run was started before without a note of it."""
-    event = json.loads((EVENTS / "triggers" / "ecs-deployment-failed.json").read_text(encoding="utf-8"))
-    wish = read(event)
+    """Events that start a plan, and one whose run was started before without a note of it."""
+    deployment, endpoint = (
+        json.loads((EVENTS / "triggers" / f"{sample}.json").read_text(encoding="utf-8"))
+        for sample in ("ecs-deployment-failed", "endpoint-failed")
+    )
+    for event in (deployment, endpoint):
+        runbook = next(name for name in read(event).runbooks if name in catalogue.names())
+        next(iter(scenario.of(runbook).values())).arrange(aws)
+    wish = read(deployment)
     runbook, name = wish.runbooks[0], trigger_name("died", wish.runbooks[0])
     document = {"mode": "plan", "reason": wish.reason, "requested_by": wish.source, **wish.fields}
     client = aws.client("stepfunctions")
     machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{runbook}"
     started = client.start_execution(stateMachineArn=machine, name=name, input=canonical(document).decode())
     _until_closed(aws, run_id_of(runbook, started["executionArn"], started["startDate"].astimezone(UTC)))
-    aws.invoke("TriggerFunction", event | {"id": "died"})
+    aws.invoke("TriggerFunction", deployment | {"id": "died"})
     aws.policy({"trigger_quiet_minutes": 0})
-    _until_closed(aws, aws.invoke("TriggerFunction", event)["started"])
+    for event in (deployment, endpoint):
+        _until_closed(aws, aws.invoke("TriggerFunction", event)["started"])
 
 
 def _until_closed(aws: EmbeddedAws, run_id: str) -> None:

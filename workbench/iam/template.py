@@ -179,7 +179,23 @@ class _Reader:
             if mapping["FunctionName"] == {"Ref": logical}
             for need in self._polls(mapping)
         )
-        return found | ({"(its event source)": polled} if polled else {})
+        left = frozenset(
+            Need("sqs:SendMessage", self._queue(config))
+            for _, config in self._of_type("AWS::Lambda::EventInvokeConfig")
+            if config["FunctionName"] == {"Ref": logical} and self._queue(config) is not None
+        )
+        return (
+            found
+            | ({"(its event source)": polled} if polled else {})
+            | ({"(events that it cannot handle)": left} if left else {})
+        )
+
+    def _queue(self, failing: Mapping[str, Any]) -> str | None:
+        """Where Lambda sends what failed. Raises TemplateError if that is not a queue."""
+        place: str | None = self._resolve(failing.get("DestinationConfig", {})).get("OnFailure", {}).get("Destination")
+        if place is not None and ":sqs:" not in place:
+            raise TemplateError(f"the proof does not know what Lambda needs to send what failed to {place}")
+        return place
 
     def _polls(self, mapping: Mapping[str, Any]) -> Iterator[Need]:
         stream = self._resolve(mapping["EventSourceArn"])
@@ -191,10 +207,8 @@ class _Reader:
         key = self.keys().get(stream.partition("/stream/")[0])
         if key is not None:
             yield Need("kms:Decrypt", key, frozenset({("kms:ViaService", f"dynamodb.{self._region}.amazonaws.com")}))
-        queue = self._resolve(mapping.get("DestinationConfig", {})).get("OnFailure", {}).get("Destination")
+        queue = self._queue(mapping)
         if queue is not None:
-            if ":sqs:" not in queue:
-                raise TemplateError(f"the proof does not know what Lambda needs to send what failed to {queue}")
             yield Need("sqs:SendMessage", queue)
 
     # Keys

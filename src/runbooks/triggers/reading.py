@@ -17,12 +17,17 @@ ROLL_BACK = ("ecs-service-rollback",)
 MEND_ENDPOINT = ("sagemaker-endpoint-rollback", "sagemaker-variant-fix")
 """Runbooks by preference; the first that is deployed is taken."""
 
-_UNHEALTHY = {"FAILED", "OUT_OF_SERVICE", "ROLLING_BACK", "UPDATE_ROLLBACK_FAILED"}
+_ENDED_BADLY = {"FAILED", "OUTOFSERVICE", "UPDATEROLLBACKFAILED"}
+"""What an endpoint has come to rest in. While it is rolling back SageMaker takes no other change."""
+_IN_SERVICE = "INSERVICE"
 _FAILED_TO_RUN = {"EssentialContainerExited", "TaskFailedToStart"}
 
 
 class Wish(Model):
-    """What an event asks for. `source` is the ARN of what has sent it, and stands for whoever asks."""
+    """What an event asks for. `source` is the ARN of what has sent it, and stands for whoever asks.
+
+    `fields` are those of the runbook's input that name its target.
+    """
 
     runbooks: tuple[str, ...]
     fields: dict[str, str]
@@ -92,10 +97,13 @@ def _task(event: Event, detail: Mapping[str, Any]) -> Wish:
 
 
 def _endpoint(event: Event, detail: Mapping[str, Any]) -> Wish:
-    name, status = detail["EndpointName"], detail["EndpointStatus"]
-    if status not in _UNHEALTHY:
+    name, status, failure = detail["EndpointName"], str(detail["EndpointStatus"]), detail.get("FailureReason")
+    # The documented example says IN_SERVICE, and the page it refers to for the statuses says InService.
+    plain = status.replace("_", "").upper()
+    if plain not in _ENDED_BADLY and not (plain == _IN_SERVICE and failure):
         raise Nothing(f"the endpoint {name} is {status}")
-    reason = f"endpoint {name} is {status}: {detail.get('FailureReason', 'no reason given')}"
+    again = " again after an update that failed" if plain == _IN_SERVICE else ""
+    reason = f"endpoint {name} is {status}{again}: {failure or 'no reason given'}"
     return Wish(runbooks=MEND_ENDPOINT, fields={"endpoint": name}, reason=reason, source=detail["EndpointArn"])
 
 

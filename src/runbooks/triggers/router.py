@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 from runbooks import catalogue, clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import InputInvalid
 from runbooks.frame.begin import parse_input
-from runbooks.frame.start import NameTaken, NotDeployed, start
+from runbooks.frame.notify import count
+from runbooks.frame.start import Begun, NameTaken, NotDeployed, start
 from runbooks.frame.step import Frame, frame, logger
 from runbooks.model import Mode, Runbook
-from runbooks.policy import objection
+from runbooks.policy import Policy, objection
 from runbooks.store.listing import Listing, Place
+from runbooks.triggers.looking import obstacle
 from runbooks.triggers.reading import Nothing, Wish, read
 from runbooks.triggers.store import TooOften, Triggers
 
@@ -27,10 +31,10 @@ def execution_name(event_id: str, runbook: str) -> str:
     return f"event-{hashlib.sha256(f'{event_id} {runbook}'.encode()).hexdigest()[:40]}"
 
 
-def route(frame: Frame, event: dict[str, Any]) -> str:
-    """Start what the event asks for; returns the run's id. The same event again is the same run.
+def route(frame: Frame, event: dict[str, Any]) -> Begun:
+    """Start what the event asks for. The same event again is the same run.
 
-    Raises Nothing if nothing is to be started, and the errors that `start` may be tried again after.
+    Raises Nothing if nothing is to be started, and the errors that the event may be tried again after.
     """
     settings, now = frame.settings, clock.utc_now()
     if event.get("account") != settings.account:
@@ -40,38 +44,58 @@ def route(frame: Frame, event: dict[str, Any]) -> str:
     setting = policy.triggers.get(runbook.name, "plan")
     if setting == "off":
         raise Nothing(f"policy has switched triggers of {runbook.name} off")
+    region = str(event.get("region") or settings.region)
     document = {
         "mode": setting,
         "reason": str(redact(wish.reason))[:_LONGEST_REASON],
         "requested_by": wish.source[:_LONGEST_NAME],
+        **({"region": region} if region != settings.region else {}),
         **wish.fields,
     }
     try:
         given = parse_input(runbook, document)
     except InputInvalid as invalid:
         raise Nothing(f"the event does not fit {runbook.name}: {invalid}") from None
-    targets = sorted(runbook.targets(given, settings.account, given.region or settings.region))
+    targets = sorted(runbook.targets(given, settings.account, region))
     attempts = frame.ledger.attempts_today(targets, now)
     against = objection(policy, runbook=runbook.name, mode=Mode(setting), targets=targets, attempts=attempts, now=now)
     if against is not None:
         raise Nothing(str(against))
     name = execution_name(str(event["id"]), runbook.name)
     _nobody_is_at_it(frame, targets[0], name)
+    in_the_way = obstacle(frame.session(region), runbook.name, wish.fields)
+    if in_the_way is not None:
+        raise Nothing(in_the_way)
     try:
-        Triggers(frame.tables).claim(
-            targets[0],
-            runbook.name,
-            str(event["id"]),
-            quiet=timedelta(minutes=policy.trigger_quiet_minutes),
-            budget=policy.triggered_per_target_and_day,
-            now=now,
-        )
-        begun = start(
-            frame, runbook=runbook.name, document=document, execution=name, requested_by=document["requested_by"]
-        )
+        with _claimed(frame, policy, targets[0], runbook.name, str(event["id"]), now):
+            return start(
+                frame, runbook=runbook.name, document=document, execution=name, requested_by=document["requested_by"]
+            )
     except (TooOften, NotDeployed, NameTaken) as why:
         raise Nothing(str(why)) from None
-    return begun.run_id
+
+
+@contextmanager
+def _claimed(frame: Frame, policy: Policy, target: str, runbook: str, event: str, now: datetime) -> Iterator[None]:
+    """Within the block this event alone may start a run; if that fails, the next one may. Raises TooOften."""
+    triggers = Triggers(frame.tables)
+    triggers.claim(
+        target,
+        runbook,
+        event,
+        quiet=timedelta(minutes=policy.trigger_quiet_minutes),
+        budget=policy.triggered_per_target_and_day,
+        now=now,
+    )
+    try:
+        yield
+    except NameTaken:
+        # Under other rules this event has started a run before, and that is what the claim stands for.
+        raise
+    except Exception:
+        # Should it have been started all the same, the same event finds that run by its name when it comes again.
+        triggers.release(target, runbook, event)
+        raise
 
 
 def _runbook(wish: Wish) -> Runbook:
@@ -92,11 +116,15 @@ def _nobody_is_at_it(frame: Frame, target: str, execution: str) -> None:
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """An event of EventBridge. What it started, or why nothing, is in the log and in the answer."""
+    """An event of EventBridge. What it started, or why nothing, is in the log, in the answer, and counted."""
+    seen = {"event_id": event.get("id"), "event": event.get("detail-type"), "about": event.get("resources")}
     try:
-        run_id = route(frame(), event)
+        begun = route(frame(), event)
     except Nothing as why:
-        logger.info("nothing was started", extra={"event_id": event.get("id"), "why": str(why)})
+        logger.info("nothing was started", extra=seen | {"why": str(why)})
+        count("EventsWithoutRun")
         return {"started": None, "why": str(why)}
-    logger.info("started", extra={"event_id": event.get("id"), "run_id": run_id})
-    return {"started": run_id}
+    logger.info("started", extra=seen | {"run_id": begun.run_id})
+    if begun.new:
+        count("RunsTriggered")
+    return {"started": begun.run_id}
