@@ -170,10 +170,13 @@ def _forgetting_that_it_is_finished(name: str) -> scenario.Scenario:
 
 
 def test_defect_8_one_machine_runs_the_procedure_and_no_function_calls_another(aws: EmbeddedAws) -> None:
-    run(aws, "same-region")
-    functions = {function.name for function in aws.stack.functions}
-    invoked = [call for call in aws.calls if call.operation == "lambda:Invoke" and call.caller in functions]
-    assert invoked == []
+    ended = run(aws, "same-region")
+    assert ended.unexpected() == []
+    functions = {f"{aws.stack_name}-{NAME}-{half}"[-50:] for half in ("diagnose", "act")}
+    assert functions <= {call.caller for call in aws.calls}
+    invoking = [call.caller for call in aws.calls if call.operation == "lambda:Invoke"]
+    assert set(invoking) == {"states"}
+    assert len(invoking) == len([visit for visit in ended.visits if visit.kind == "Task"])
     resources = template.load(ROOT / "template.yaml")["Resources"]
     machines = [name for name, each in resources.items() if each["Type"] == "AWS::Serverless::StateMachine"]
     assert len([name for name in machines if name.startswith("AuroraSnapshotRestore")]) == 1
@@ -196,14 +199,24 @@ def test_defect_9_what_cannot_be_recorded_does_not_happen(aws: EmbeddedAws) -> N
 
 
 def test_defect_9_two_runs_on_one_cluster_do_not_meet_and_each_has_an_id_of_its_own(aws: EmbeddedAws) -> None:
-    first = run(aws, "same-region")
-    second = run_scenario(
-        aws, NAME, replace(scenario.of(NAME)["same-region"], arrange=lambda _: None), execution_name="second"
-    )
+    met: list[Incident] = []
+
+    def somebody_starts_another(embedded: EmbeddedAws, _execution: str) -> None:
+        here = replace(scenario.of(NAME)["same-region"], arrange=lambda _: None)
+        met.append(run_scenario(embedded, NAME, here, execution_name="second"))
+
+    first = run(aws, "same-region", on_state={"Restore the cluster": somebody_starts_another})
+    (second,) = met
+    assert first.unexpected() == []
+    assert (second.status, second.error) == ("FAILED", "TargetLocked")
+    assert f"locked by the run {first.run_id}" in (second.cause or "")
+    assert second.changes == []
+    assert calls_of(aws, "RestoreDBClusterFromSnapshot") == ["RestoreDBClusterFromSnapshot"]
     assert first.run_id != second.run_id
-    assert first.audit_verified
-    assert second.audit_verified
-    assert [entry.seq for entry in first.audit] == list(range(1, len(first.audit) + 1))
+    for ended in (first, second):
+        assert ended.audit_verified
+        assert [entry.seq for entry in ended.audit] == list(range(1, len(ended.audit) + 1))
+        assert {entry.run_id for entry in ended.audit} == {ended.run_id}
 
 
 def test_defect_10_no_metric_has_a_dimension_of_a_run(aws: EmbeddedAws) -> None:
