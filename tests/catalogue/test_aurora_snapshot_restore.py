@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
+import jmespath
 import pytest
 from pydantic import ValidationError
 
@@ -31,6 +32,7 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     BEFORE,
     COPY,
     DELETE_AFTER,
+    FINAL,
     FINISHED,
     PART,
     REPLACED_BY,
@@ -38,6 +40,7 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     SHARED_COPY,
     TARGET,
     instance_names,
+    last_snapshot,
     marker,
 )
 from runbooks.frame.diagnose import plan_of
@@ -647,11 +650,39 @@ def test_without_protection_nothing_is_protected() -> None:
 
 
 def test_what_clients_may_have_written_to_is_kept_before_it_is_deleted() -> None:
-    writer = change_of(decide(given(), facts(), NOW), calls.INSTANCES)
-    assert isinstance(writer.undo, Undo)
-    assert [call.operation for call in writer.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:DeleteDBInstance"]
-    assert writer.undo.first is not None
-    assert writer.undo.first.only_if is not None
+    restore = change_of(decide(given(), facts(), NOW), calls.RESTORE)
+    assert isinstance(restore.undo, Undo)
+    assert [call.operation for call in restore.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:DeleteDBCluster"]
+
+
+@pytest.mark.parametrize(
+    ("status", "kept", "now"),
+    [
+        ("available", True, True),
+        ("backing-up", True, False),
+        ("modifying", True, False),
+        ("failing-over", True, False),
+        ("stopped", True, False),
+        ("creating", False, False),
+        ("deleting", False, False),
+        ("incompatible-restore", False, False),
+        ("inaccessible-encryption-credentials-recoverable", False, False),
+    ],
+)
+def test_it_is_kept_unless_no_snapshot_can_be_made_and_waited_for_where_one_can_be_later(
+    status: str, kept: bool, now: bool
+) -> None:
+    restore = change_of(decide(given(), facts(), NOW), calls.RESTORE)
+    assert isinstance(restore.undo, Undo)
+    first = restore.undo.calls[0]
+    assert first.only_if is not None
+    assert first.when is not None
+    tags = [{"Key": key, "Value": value} for key, value in OURS.items()]
+    world = {"DBClusters": [{"DbClusterResourceId": "cluster-1", "Status": status, "TagList": tags}]}
+    assert (jmespath.search(first.only_if.path, world) == first.only_if.equals) is kept
+    assert (jmespath.search(first.when.path, world) == first.when.equals) is now
+    nobodys = {"DBClusters": [world["DBClusters"][0] | {"TagList": []}]}
+    assert jmespath.search(first.only_if.path, nobodys) != first.only_if.equals
 
 
 def test_a_swap_goes_back_by_name_and_keeps_what_was_written_under_the_name() -> None:
@@ -660,9 +691,9 @@ def test_a_swap_goes_back_by_name_and_keeps_what_was_written_under_the_name() ->
     assert isinstance(named.undo, Undo)
     assert [call.operation for call in named.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:ModifyDBCluster"]
     assert named.undo.parameters["NewDBClusterIdentifier"] == f"orders-{STAMP}"
-    writer = change_of(decision, calls.INSTANCES)
-    assert isinstance(writer.undo, Undo)
-    assert writer.undo.first is None
+    restore = change_of(decision, calls.RESTORE)
+    assert isinstance(restore.undo, Undo)
+    assert [call.operation for call in restore.undo.calls] == ["rds:DeleteDBCluster"]
 
 
 def test_everything_has_a_way_back_unless_it_is_past_its_retention() -> None:
@@ -846,12 +877,17 @@ OLD = cluster(
     protected=True,
     tags={TARGET: "orders", REPLACED_BY: "orders from then", DELETE_AFTER: "2026-11-01"},
 )
-KEPT = kept(BEFORE, "orders-before-1", tags={RESTORES: "orders from then", DELETE_AFTER: "2026-11-10"})
+KEPT = kept(
+    BEFORE,
+    "orders-before-1",
+    resource=OLD.resource_id,
+    tags={RESTORES: "orders from then", DELETE_AFTER: "2026-11-10"},
+)
 STALE = kept(COPY, "orders-copy-0", tags={RESTORES: "orders from then", DELETE_AFTER: "2026-11-21"})
 
 
 def past(*snapshots: Snapshot) -> Facts:
-    doomed = tuple(expired([OLD], snapshots, MARK, NOW))
+    doomed = tuple(expired("orders", [OLD], snapshots, MARK, NOW))
     return facts(replaced=(OLD,), made=snapshots, expired=doomed)
 
 
@@ -880,18 +916,103 @@ def test_a_replaced_cluster_that_no_snapshot_has_kept_stays() -> None:
 def test_nothing_is_deleted_before_its_day() -> None:
     young = OLD.model_copy(update={"tags": {**OLD.tags, DELETE_AFTER: "2026-11-22"}})
     later, never = kept(COPY, "c", tags={DELETE_AFTER: "2027-01-01"}), kept(COPY, "d")
-    assert list(expired([young], [later, never], "", NOW)) == []
+    assert list(expired("orders", [young], [later, never], "", NOW)) == []
 
 
 def test_a_copy_that_is_wanted_again_is_not_deleted_under_the_run() -> None:
     wanted = kept(COPY, "orders-copy-1", tags={DELETE_AFTER: "2026-11-01"})
-    assert list(expired([], [wanted], MARK, NOW)) == []
-    assert len(list(expired([], [wanted], "orders from another", NOW))) == 1
+    assert list(expired("orders", [], [wanted], MARK, NOW)) == []
+    assert len(list(expired("orders", [], [wanted], "orders from another", NOW))) == 1
+
+
+def test_what_is_restored_is_not_deleted_under_the_run() -> None:
+    assert list(expired("orders", [], [KEPT], marker("orders", KEPT.arn), NOW)) == []
+
+
+def test_a_replaced_cluster_is_kept_by_a_snapshot_of_itself_and_by_no_other() -> None:
+    """Two clusters may have been replaced by a restore of the same snapshot, one after the other."""
+    for useless in ({"resource": "cluster-ANOTHER"}, {"resource": None}, {"status": "creating"}):
+        seen = list(expired("orders", [OLD], [KEPT.model_copy(update=useless)], MARK, NOW))
+        assert [each.may_go for each in seen if each.kind == "cluster"] == [False]
+    assert [each.kept_in for each in expired("orders", [OLD], [KEPT], MARK, NOW)] == [KEPT.id]
+
+
+def test_what_a_replaced_cluster_held_stays_as_long_as_the_cluster_whatever_its_own_day_says() -> None:
+    for later in ("2026-11-22", "2027-11-01"):
+        young = OLD.model_copy(update={"tags": {**OLD.tags, DELETE_AFTER: later}})
+        assert list(expired("orders", [young], [KEPT], MARK, NOW)) == []
+    ever = OLD.model_copy(update={"tags": {TARGET: "orders", REPLACED_BY: "orders from then"}})
+    assert list(expired("orders", [ever], [KEPT], MARK, NOW)) == []
+
+
+def test_a_cluster_leaves_a_last_snapshot_whose_name_says_until_when_it_is_kept() -> None:
+    asked = given(retention={"clusters_days": 7, "snapshots_days": 30})
+    decision = decide(asked, past(KEPT), NOW)
+    gone = next(change for change in decision.changes if change.operation == "rds:DeleteDBCluster")
+    name = last_snapshot("orders", OLD.resource_id, date(2026, 12, 21))
+    assert gone.parameters == {
+        "DBClusterIdentifier": OLD.name,
+        "SkipFinalSnapshot": False,
+        "FinalDBSnapshotIdentifier": name,
+    }
+    assert name in gone.becomes
+    literal = resolved(asked, decision)
+    assert literal.names is not None
+    assert literal.names.last == (name,)
+    for_good = decide(given(retention={"clusters_days": 7}), past(KEPT), NOW)
+    gone = next(change for change in for_good.changes if change.operation == "rds:DeleteDBCluster")
+    assert gone.parameters["FinalDBSnapshotIdentifier"] == last_snapshot("orders", OLD.resource_id, None)
+
+
+def test_the_last_snapshots_count_against_the_quota() -> None:
+    full = past(KEPT).model_copy(update={"quotas": {"ManualClusterSnapshots": Quota(used=100, most=100)}})
+    decision = decide(given(retention={"clusters_days": 7}), full, NOW)
+    assert "The quota ManualClusterSnapshots" in decision.reason
+
+
+def last(until: date, **more: Any) -> Snapshot:
+    """The last snapshot of a cluster that is gone. RDS may have copied the cluster's tags to it."""
+    name = last_snapshot("orders", OLD.resource_id, until)
+    arn = f"arn:aws:rds:{HERE}:{US}:cluster-snapshot:{name}"
+    return snapshot(**({"arn": arn, "id": name, "resource": OLD.resource_id, "tags": OLD.tags} | more))
+
+
+def test_a_last_snapshot_is_known_by_its_name_and_goes_on_its_day() -> None:
+    (over,) = expired("orders", [], [last(date(2026, 11, 21))], MARK, NOW)
+    assert (over.kind, over.delete_after) == ("snapshot", "2026-11-21")
+    assert list(expired("orders", [], [last(date(2026, 11, 22))], MARK, NOW)) == []
+
+
+@pytest.mark.parametrize(
+    "anothers",
+    [
+        last(date(2026, 11, 1), resource="cluster-ANOTHER"),
+        last(date(2026, 11, 1), resource=None),
+        last(date(2026, 11, 1), id="orders-last-20261101"),
+        last(date(2026, 11, 1), id="orders-last-00000000-20261101"),
+        last(date(2026, 11, 1), id="orders-last-00000000-20261301"),
+        last(date(2026, 11, 1), id="orders-by-hand"),
+        last(date(2026, 11, 1), id="orders-by-hand", tags={**OLD.tags, PART: "cluster"}),
+        last(date(2026, 11, 1), id="orders-final-1", tags={**OLD.tags, PART: FINAL}),
+    ],
+    ids=[
+        "another cluster",
+        "no cluster",
+        "another form",
+        "another digest",
+        "no day",
+        "by hand",
+        "with copied tags",
+        "final",
+    ],
+)
+def test_a_snapshot_that_is_not_ours_to_delete_stays_although_it_says_a_day(anothers: Snapshot) -> None:
+    assert list(expired("orders", [], [anothers], MARK, NOW)) == []
 
 
 def test_what_a_replaced_cluster_held_is_deleted_later_than_the_cluster() -> None:
     assert [each.name for each in past(KEPT, STALE).expired] == [OLD.name, STALE.id]
-    assert [each.name for each in expired([], [KEPT, STALE], MARK, NOW)] == [KEPT.id, STALE.id]
+    assert [each.name for each in expired("orders", [], [KEPT, STALE], MARK, NOW)] == [KEPT.id, STALE.id]
 
 
 def test_what_is_left_behind_says_until_when() -> None:
@@ -965,6 +1086,25 @@ def test_each_wait_ends_when_it_should(settles: Any, seen: Facts, state: str) ->
     assert settles(LITERAL, seen).state == state
 
 
+@pytest.mark.parametrize(
+    ("seen", "state"),
+    [
+        ((OLD, last(date(2026, 12, 21), status="creating")), "pending"),
+        ((last(date(2026, 12, 21), status="creating"),), "pending"),
+        ((last(date(2026, 12, 21)),), "settled"),
+        ((last(date(2026, 12, 21), status="failed"),), "failed"),
+        ((), "failed"),
+    ],
+    ids=["the cluster is there", "the snapshot is being made", "both are done", "the snapshot failed", "there is none"],
+)
+def test_a_cluster_is_deleted_when_its_last_snapshot_is_there(seen: tuple[Any, ...], state: str) -> None:
+    asked = given(retention={"clusters_days": 7, "snapshots_days": 30})
+    literal = resolved(asked, decide(asked, past(KEPT), NOW))
+    clusters = tuple(each for each in seen if isinstance(each, Cluster))
+    snapshots = tuple(each for each in seen if isinstance(each, Snapshot))
+    assert progress.expired_is_gone(literal, Facts(replaced=clusters, made=snapshots)).state == state
+
+
 def test_a_copy_says_how_far_it_is() -> None:
     seen = Facts(made=(kept(COPY, "c", status="copying", percent=40),))
     assert progress.snapshot_is_copied(LITERAL, seen).percent == 40
@@ -988,6 +1128,7 @@ def test_a_long_name_leaves_room_for_what_is_made_from_it() -> None:
     target = "a" * 62 + "b"
     draft = Draft(given(target=target), facts(), NOW, None)
     made_up = [draft.names.snapshot, draft.names.before, draft.names.final, draft.names.aside, draft.names.shared]
+    made_up.append(last_snapshot(target, "cluster-ORDERS", date(2026, 12, 21)))
     assert all(len(name) <= 63 and "--" not in name for name in made_up)
     assert all(len(name) <= 63 for name in instance_names(target, 16, ()))
 

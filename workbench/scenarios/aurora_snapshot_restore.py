@@ -40,7 +40,7 @@ INSERT INTO "o'brien""; drop schema sales; --"."t""; select 1" VALUES (1);
 SECRETS = {"orders/reader": "reader-pa55'word\"; --", "orders/app": "app-pa55word$$;"}
 """Passwords of database users. They must not turn up anywhere but in the database."""
 
-_WHEN = re.compile(r"-\d{8}-\d{6}")
+_WHEN = re.compile(r"-\d{8}-\d{6}|(?<=-last)-[0-9a-f]{8}-\d{8}")
 
 
 def _rds() -> Any:
@@ -613,7 +613,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         title="The nightly refresh: yesterday's cluster steps aside, and what is past its retention goes",
         event="nightly",
         arrange=reported,
-        world_after=NIGHTLY,
+        world_after={**NIGHTLY, "snapshots": {**NIGHTLY["snapshots"], "reporting-last-<when>": snapshot()}},
         changes=12,
         passes=(calls.DELETE,),
     ),

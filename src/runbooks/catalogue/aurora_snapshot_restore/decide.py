@@ -22,7 +22,9 @@ _COUNTED = {
     "rds:CreateDBInstance": "DBInstances",
     "rds:CopyDBClusterSnapshot": "ManualClusterSnapshots",
     "rds:CreateDBClusterSnapshot": "ManualClusterSnapshots",
+    "rds:DeleteDBCluster": "ManualClusterSnapshots",
 }
+"""What counts against a quota; a cluster that is deleted leaves its last snapshot."""
 
 
 def decide(given: Input, facts: Facts, now: datetime) -> Decision:

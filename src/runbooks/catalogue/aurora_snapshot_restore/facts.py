@@ -38,7 +38,10 @@ def serves(status: str) -> bool:
 
 
 class Snapshot(Model):
-    """A DB cluster snapshot. `created` is ISO 8601 UTC, `percent` what RDS says of its progress, `master` a user."""
+    """A DB cluster snapshot. `created` is ISO 8601 UTC, `percent` what RDS says of its progress, `master` a user.
+
+    `resource` is the resource id of the cluster that it is of; a copy has its original's.
+    """
 
     arn: str
     id: str
@@ -56,6 +59,7 @@ class Snapshot(Model):
     port: int = 0
     master: str = ""
     percent: int | None = None
+    resource: str | None = None
     tags: dict[str, str] = Field(default_factory=dict)
 
 
@@ -143,7 +147,7 @@ class Expired(Model):
     """Something that an earlier run left behind, and whose day to be deleted has come.
 
     `id` is a cluster's resource id or a snapshot's ARN, `kind` cluster or snapshot. `kept_in` is the snapshot that has
-    what a cluster held when it stepped aside; a cluster without one is not deleted.
+    what a cluster held before it stepped aside; a cluster without one is not deleted.
     """
 
     name: str

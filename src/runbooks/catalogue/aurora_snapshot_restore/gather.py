@@ -56,7 +56,7 @@ def _at_the_target(reader: Reader, mark: str, now: datetime) -> dict[str, object
         "made": tuple(made),
         "instances": tuple(instance for instance in instances if instance.cluster in relevant),
         "taken": tuple(sorted(name for name in names if name.startswith(base_of(given.target)))),
-        "expired": tuple(expired(replaced, made, mark, now)) if given.retention else (),
+        "expired": tuple(expired(given.target, replaced, made, mark, now)) if given.retention else (),
     }
 
 
@@ -162,10 +162,10 @@ def before_deleting(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """What is to be deleted, as it is now. Calls: rds DescribeDBClusters, DescribeDBClusterSnapshots."""
     reader = Reader(given, aws)
     doomed = set(given.names.expired if given.names else ())
-    replaced = [cluster for cluster in reader.clusters() if cluster.name in doomed]
+    replaced = [cluster for cluster in reader.clusters() if _stepped_aside(cluster, given.target)]
     mark = marker(given.target, given.snapshot.arn or "")
-    kept = [each for each in expired(replaced, reader.made(), mark, now) if each.name in doomed]
-    return Facts(expired=tuple(kept))
+    over = expired(given.target, replaced, reader.made(), mark, now)
+    return Facts(expired=tuple(each for each in over if each.name in doomed))
 
 
 def _key(reader: Reader) -> dict[str, Key | None]:
@@ -224,11 +224,13 @@ def watch_instances(given: Input, aws: AwsSession, now: datetime) -> Facts:
 
 
 def watch_deleted(given: Input, aws: AwsSession, now: datetime) -> Facts:
-    """Which of what is to be deleted is still there. Calls: rds DescribeDBClusters, DescribeDBClusterSnapshots."""
-    reader, doomed = Reader(given, aws), set(_names(given).expired)
+    """Which of what is to be deleted is still there, and the last snapshots. Calls: rds DescribeDBClusters,
+    DescribeDBClusterSnapshots."""
+    reader, names = Reader(given, aws), _names(given)
+    last = [each for name in names.last for each in reader.one_made(name)]
     return Facts(
-        replaced=tuple(cluster for cluster in reader.clusters() if cluster.name in doomed),
-        made=tuple(each for each in reader.made() if each.id in doomed),
+        replaced=tuple(cluster for cluster in reader.clusters() if cluster.name in names.expired),
+        made=(*(each for each in reader.made() if each.id in names.expired), *last),
     )
 
 

@@ -172,6 +172,8 @@ class Names(BaseModel):
     aside: Identifier
     expired: tuple[str, ...] = ()
     """What earlier runs left behind and this one deletes."""
+    last: tuple[Identifier, ...] = ()
+    """The snapshots that RDS takes of the clusters among them when they are deleted."""
 
 
 class Input(RunInput):

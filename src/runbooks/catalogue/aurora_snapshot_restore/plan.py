@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import cast
 
 from pydantic import JsonValue
@@ -28,12 +29,15 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     SHARED_COPY,
     TARGET,
     instance_names,
+    last_snapshot,
     names_for,
 )
 from runbooks.catalogue.aurora_snapshot_restore.wanted import Wanted
 from runbooks.model import Change, Contained, Irreversible, NothingToUndo, Parameters, Proof, SecretRef, Undo, digest
 
 _RESTORE = "rds:RestoreDBClusterFromSnapshot"
+_NO_SNAPSHOT = sorted({*BROKEN, "creating", "deleting"})
+"""A cluster in one of these states can be in no snapshot, and waiting does not help: nobody can write to it either."""
 
 
 def pinned(given: Input, facts: Facts) -> tuple[DatabaseUser, ...]:
@@ -96,8 +100,16 @@ class Draft:
         cluster = facts.ours.name if facts.ours else names.cluster
         more = given.instances - max(len(known), len(there))
         new = instance_names(cluster, max(more, 0), {*facts.taken, *known})
-        doomed = tuple(each.name for each in facts.expired if each.may_go)
-        return names.model_copy(update={"instances": (*known, *new), "expired": doomed})
+        doomed = [each for each in facts.expired if each.may_go]
+        last = tuple(self.last(each) for each in doomed if each.kind == "cluster")
+        return names.model_copy(
+            update={"instances": (*known, *new), "expired": tuple(each.name for each in doomed), "last": last}
+        )
+
+    def last(self, cluster: Expired) -> str:
+        """What RDS is to call the snapshot that it takes of a cluster when it deletes it."""
+        day = self.day_after(self.snapshot_days).get(DELETE_AFTER)
+        return last_snapshot(self.given.target, cluster.id, date.fromisoformat(day) if day else None)
 
     # -- what there is already -----------------------------------------------------------------------------------------
 
@@ -279,6 +291,7 @@ class Draft:
                     operation="rds:DeleteDBCluster",
                     parameters={"DBClusterIdentifier": name, "SkipFinalSnapshot": True},
                     proof=calls.no_cluster(name),
+                    first=self.kept() if name == self.given.target else None,
                 ),
                 proof=self.ours.cluster_is(name, self.given.target),
                 adopts=there is not None,
@@ -308,15 +321,12 @@ class Draft:
         )
 
     def instances(self, engine: str, instance_class: str) -> None:
-        """CreateDBInstance for each that is not there; before the writer is deleted again, what it holds is kept."""
+        """CreateDBInstance for each that is not there."""
         there = {instance.name: instance for instance in self.facts.instances_of(self.facts.ours)}
-        for number, name in enumerate(self.names.instances):
+        for name in self.names.instances:
             own = name in there and there[name].tags.get(RESTORES) == self.facts.marker
             if name in there and (self.finished or not own):
                 continue
-            first = (
-                self.kept(name) if number == 0 and self.made is not None and self.here == self.given.target else None
-            )
             parameters: Parameters = {
                 "DBInstanceIdentifier": name,
                 "DBClusterIdentifier": self.here,
@@ -340,20 +350,24 @@ class Draft:
                         operation="rds:DeleteDBInstance",
                         parameters={"DBInstanceIdentifier": name},
                         proof=calls.no_instance(name),
-                        first=first,
                     ),
                 )
             )
 
-    def kept(self, writer: str) -> Undo:
-        """The final snapshot of the cluster under the target's name: clients may know that name, and have written."""
-        serving = Proof(
-            operation="rds:DescribeDBInstances",
-            parameters={"DBInstanceIdentifier": writer},
-            path="DBInstances[0].DBInstanceStatus",
-            equals="available",
+    def kept(self) -> Undo:
+        """The final snapshot of the cluster under the target's name: clients may know that name, and have written.
+
+        It is taken when the instances are gone, so that nobody writes any more. Left out is only what no snapshot can
+        be made of; anything else is waited for, and if that is in vain the cluster stays for a person to look at.
+        """
+        target = self.given.target
+        return calls.final_snapshot(
+            self.names.final,
+            target,
+            self.ours.tags(FINAL),
+            only_if=self.ours.cluster_is(target, where=f" && !contains(`{json.dumps(_NO_SNAPSHOT)}`, Status)"),
+            when=self.ours.cluster_is(target, where=" && Status=='available'"),
         )
-        return calls.final_snapshot(self.names.final, self.given.target, self.ours.tags(FINAL), serving)
 
     # -- the database --------------------------------------------------------------------------------------------------
 
@@ -615,18 +629,26 @@ class Draft:
                 parameters: Parameters = {"DBInstanceIdentifier": member}
                 gone = Undo(operation="rds:DeleteDBInstance", parameters=parameters, proof=_going(member))
                 self._gone("rds:DeleteDBInstance", member, gone, why)
-            parameters = {"DBClusterIdentifier": each.name, "SkipFinalSnapshot": True}
+            last = self.last(each)
+            parameters = {
+                "DBClusterIdentifier": each.name,
+                "SkipFinalSnapshot": False,
+                "FinalDBSnapshotIdentifier": last,
+            }
             gone = Undo(operation="rds:DeleteDBCluster", parameters=parameters, proof=_cluster_going(each))
-            self._gone("rds:DeleteDBCluster", f"{each.name}, which {each.kept_in} has", gone, why)
+            was = f"{each.name}, which {each.kept_in} has as it was before it stepped aside"
+            self._gone("rds:DeleteDBCluster", was, gone, why, becomes=f"deleted for good; {last} has it as it is now")
 
-    def _gone(self, operation: str, what: str, call: Undo, why: Irreversible) -> None:
+    def _gone(
+        self, operation: str, what: str, call: Undo, why: Irreversible, becomes: str = "deleted for good"
+    ) -> None:
         self.add(
             Change(
                 phase=calls.DELETE,
                 operation=operation,
                 parameters=call.parameters,
-                was=f"{what}",
-                becomes="deleted for good",
+                was=what,
+                becomes=becomes,
                 proof=call.proof,
                 undo=why,
             )

@@ -147,10 +147,17 @@ def snapshot_is_archived(given: Input, facts: Facts) -> Progress:
 
 
 def expired_is_gone(given: Input, facts: Facts) -> Progress:
-    """Whether everything that was to be deleted is."""
+    """Whether everything that was to be deleted is, and what the clusters held to the last is in a snapshot."""
+    last = given.names.last if given.names else ()
     left = [f"{cluster.name} is {cluster.status}" for cluster in facts.replaced]
-    left += [f"{snapshot.id} is {snapshot.status}" for snapshot in facts.made]
-    return pending(", ".join(left)) if left else settled("nothing of it is left")
+    left += [f"{each.id} is {each.status}" for each in facts.made if each.id not in last]
+    if left:
+        return pending(", ".join(left))
+    taken = {each.id: each for each in facts.made}
+    for name in last:
+        if (progress := _of_snapshot(taken.get(name), name)).state != "settled":
+            return progress
+    return settled("nothing of it is left" + (f", and its content is in {', '.join(last)}" if last else ""))
 
 
 # -- what a phase rests on: stable under the phases before it ---------------------------------------------------------

@@ -24,11 +24,13 @@ from runbooks.catalogue.aurora_snapshot_restore.input import Input, day_of
 from runbooks.catalogue.aurora_snapshot_restore.tags import (
     BEFORE,
     DELETE_AFTER,
+    KEPT_FOR_A_TIME,
     PART,
-    REPLACED_BY,
     RESTORES,
     SNAPSHOTS,
     TARGET,
+    last_until,
+    marker,
 )
 
 QUOTAS = ("DBClusters", "DBInstances", "ManualClusterSnapshots")
@@ -85,7 +87,12 @@ class Reader:
         client = self.aws.client("rds", region or self.region, account)
         pages = client.get_paginator("describe_db_cluster_snapshots").paginate(SnapshotType="manual")
         listed = (_snapshot(each) for page in pages for each in page["DBClusterSnapshots"])
-        return [each for each in listed if each.tags.get(TARGET) == self.given.target]
+        target = self.given.target
+        return [
+            each
+            for each in listed
+            if each.tags.get(TARGET) == target or last_until(target, each.id, each.resource) is not None
+        ]
 
     def one_made(self, name: str, account: str | None = None, region: str | None = None) -> list[Snapshot]:
         """The snapshot of that name, if there is one. Calls: rds DescribeDBClusterSnapshots."""
@@ -250,17 +257,18 @@ class Reader:
 _NO_PARAMETER_GROUP = {"DBParameterGroupNotFound", "DBParameterGroupNotFoundFault", "DBClusterParameterGroupNotFound"}
 
 
-def expired(clusters: Iterable[Cluster], made: Iterable[Snapshot], mark: str, now: datetime) -> Iterator[Expired]:
+def expired(
+    target: str, replaced: Iterable[Cluster], made: Iterable[Snapshot], mark: str, now: datetime
+) -> Iterator[Expired]:
     """What was to go by today: clusters that stepped aside, and copies and kept snapshots of earlier runs.
 
-    A snapshot goes after the cluster that it keeps the data of, and not while its own restore is wanted (`mark`).
+    `replaced` are all that have stepped aside for the target. What such a cluster held goes after the cluster, even
+    if its own day has come; and nothing goes that is restored (`mark`), or was made for it.
     """
-    today, made = now.astimezone(UTC).date().isoformat(), list(made)
-    needed = set()
-    for cluster in clusters:
+    today, replaced, made = now.astimezone(UTC).date().isoformat(), list(replaced), list(made)
+    for cluster in replaced:
         if cluster.tags.get(DELETE_AFTER, "9") <= today:
-            kept = next((each.id for each in made if _keeps(each, cluster)), None)
-            needed.add(kept)
+            kept = [each for each in made if _of(each, cluster) and each.status == "available"]
             yield Expired(
                 name=cluster.name,
                 id=cluster.resource_id,
@@ -268,20 +276,25 @@ def expired(clusters: Iterable[Cluster], made: Iterable[Snapshot], mark: str, no
                 delete_after=cluster.tags[DELETE_AFTER],
                 protected=cluster.protected,
                 members=cluster.members,
-                kept_in=kept,
+                kept_in=max(kept, key=lambda each: each.created).id if kept else None,
             )
     for each in made:
-        over = each.tags.get(DELETE_AFTER, "9") <= today and each.status == "available"
-        if over and each.id not in needed and each.tags.get(RESTORES) != mark:
-            yield Expired(name=each.id, id=each.arn, kind="snapshot", delete_after=each.tags[DELETE_AFTER])
+        goes_after = _goes_after(target, each)
+        over = goes_after is not None and goes_after <= today and each.status == "available"
+        wanted = mark in {each.tags.get(RESTORES), marker(target, each.arn)}
+        if over and not wanted and not any(_of(each, cluster) for cluster in replaced):
+            yield Expired(name=each.id, id=each.arn, kind="snapshot", delete_after=goes_after or "")
 
 
-def _keeps(snapshot: Snapshot, cluster: Cluster) -> bool:
-    return (
-        snapshot.tags.get(PART) == BEFORE
-        and snapshot.status == "available"
-        and snapshot.tags.get(RESTORES) == cluster.tags.get(REPLACED_BY)
-    )
+def _of(snapshot: Snapshot, cluster: Cluster) -> bool:
+    """Whether the snapshot was taken of that very cluster when it was about to step aside."""
+    return snapshot.tags.get(PART) == BEFORE and snapshot.resource == cluster.resource_id
+
+
+def _goes_after(target: str, snapshot: Snapshot) -> str | None:
+    if snapshot.tags.get(PART) in KEPT_FOR_A_TIME:
+        return snapshot.tags.get(DELETE_AFTER)
+    return last_until(target, snapshot.id, snapshot.resource)
 
 
 def _plain(name: str) -> str:
@@ -317,6 +330,7 @@ def _snapshot(told: dict[str, Any]) -> Snapshot:
         port=told.get("Port", 0),
         master=told.get("MasterUsername", ""),
         percent=told.get("PercentProgress"),
+        resource=told.get("DbClusterResourceId"),
         tags=_tags(told),
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Collection
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from runbooks.catalogue.aurora_snapshot_restore.input import Names
 
@@ -17,6 +18,8 @@ PART = "runbooks:part"
 CLUSTER, INSTANCE, COPY, SHARED_COPY, BEFORE, FINAL = "cluster", "instance", "copy", "shared-copy", "before", "final"
 SNAPSHOTS = frozenset({COPY, SHARED_COPY, BEFORE, FINAL})
 """A snapshot of the cluster that is replaced is `before`, one of what an undo deletes is `final`."""
+KEPT_FOR_A_TIME = SNAPSHOTS - {FINAL}
+"""Snapshots whose DELETE_AFTER counts. On others it may be the cluster's, since RDS can copy a cluster's tags."""
 FINISHED = "runbooks:finished"
 """On a cluster: every phase is over. Its value stands for the users and checks that it went through."""
 REPLACED_BY = "runbooks:replaced-by"
@@ -57,6 +60,29 @@ def names_for(target: str, now: datetime, *, under_own_name: bool) -> Names:
         final=f"{base}-final-{stamp}",
         aside=f"{base}-replaced-{stamp}",
     )
+
+
+def last_snapshot(target: str, resource_id: str, until: date | None) -> str:
+    """The name of the snapshot that RDS takes of a replaced cluster when it is deleted.
+
+    RDS takes no tags for it. So its name says of which cluster it is (`resource_id`) and until when it is kept.
+    """
+    cluster = hashlib.sha256(f"{target}/{resource_id}".encode()).hexdigest()[:8]
+    return f"{base_of(target)}-last-{cluster}" + (f"-{until:%Y%m%d}" if until else "")
+
+
+def last_until(target: str, name: str, resource_id: str | None) -> str | None:
+    """The day from which on a later run may delete that snapshot, by its name; None if it is none or has no day.
+
+    `resource_id` is that of the cluster which it is a snapshot of.
+    """
+    if resource_id is None or not (found := re.fullmatch(r".+-last-[0-9a-f]{8}-(\d{8})", name)):
+        return None
+    try:
+        until = datetime.strptime(found[1], "%Y%m%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        return None
+    return until.isoformat() if name == last_snapshot(target, resource_id, until) else None
 
 
 def instance_names(cluster: str, wanted: int, taken: Collection[str]) -> list[str]:
