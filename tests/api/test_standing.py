@@ -169,7 +169,7 @@ def test_its_trails_are_sealed_listed_and_archived_like_those_of_runs_and_are_in
     kept = aws.client("s3").list_objects_v2(Bucket=aws.outputs["ArchiveName"])["Contents"]
     assert {first, second, page} == {each["Key"].rpartition("/")[2].removesuffix(".jsonl.gz") for each in kept}
     key = bytes(aws.client("kms").get_public_key(KeyId=aws.outputs["SigningKeyAlias"])["PublicKey"])
-    data = export({name: ledger.trail(name) for name in (first, second, page)}, [key])
+    data = export({name: ledger.trail(name) for name in (first, second, page)})
     verdict = verify(read(data), Trusted({fingerprint(key): key}))
     assert verdict.verified, [str(fault) for fault in verdict.faults]
     assert aws.invoke("ReconcileFunction", {})["differences"] == []

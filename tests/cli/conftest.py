@@ -26,6 +26,7 @@ UNSET = (
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
     "AWS_ENDPOINT_URL",
+    "RUNBOOK_AUDIT_KEY",
     "RUNBOOK_STACK",
     "RUNBOOK_DEBUG",
 )
@@ -34,6 +35,7 @@ NO_AWS: dict[str, str | None] = {
     "AWS_CONFIG_FILE": "/nowhere",
     "AWS_SHARED_CREDENTIALS_FILE": "/nowhere",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "XDG_CONFIG_HOME": "/nowhere",
 }
 
 

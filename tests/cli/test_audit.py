@@ -84,16 +84,70 @@ def test_a_run_that_is_not_sealed_says_so(aws: EmbeddedAws, on_aws: Command) -> 
 
 def test_an_export_is_verified_offline_with_the_key(runbook: Command, exported: tuple[str, Path], key: Path) -> None:
     answer = runbook("audit", "verify", str(exported[1]), "--key", str(key))
-    assert (answer.code, answer.stdout) == (0, "VERIFIED: 1 run, 17 entries, no manifest\n")
+    assert answer.code == 0
+    first, second = answer.stdout.splitlines()
+    assert first == "VERIFIED: 1 run, 17 entries, no manifest"
+    assert re.fullmatch(rf"1 seal of the key sha256:[0-9a-f]{{64}} \({re.escape(str(key))}\)", second)
 
 
-def test_a_fingerprint_in_the_configuration_is_enough(
+def test_a_fingerprint_in_the_environment_is_enough(
     runbook: Command, on_aws: Command, exported: tuple[str, Path]
 ) -> None:
     pinned = on_aws("audit", "key", "--json").document["fingerprint"]
     answer = runbook("audit", "verify", str(exported[1]), "--json", env={"RUNBOOK_AUDIT_KEY": pinned})
     assert answer.code == 0
     assert answer.document["verified"] is True
+    assert answer.document["sealed_with"] == {exported[0]: pinned}
+    assert answer.document["pinned_in"] == "RUNBOOK_AUDIT_KEY"
+
+
+def test_the_operators_configuration_pins_keys_in_files_with_blanks_in_their_names(
+    runbook: Command, exported: tuple[str, Path], key: Path, tmp_path: Path
+) -> None:
+    configuration = tmp_path / "runbook" / "config.toml"
+    configuration.parent.mkdir()
+    key.rename(configuration.parent / "seals of 2026.pem")
+    earlier = f"sha256:{'0' * 64}"
+    configuration.write_text(f'[audit]\nkeys = ["{earlier}", "seals of 2026.pem"]\n')
+    env = {"XDG_CONFIG_HOME": str(tmp_path)}
+    answer = runbook("audit", "verify", str(exported[1]), "--full", env=env)
+    assert answer.code == 0, answer.stderr
+    _, by, of_run = answer.stdout.splitlines()
+    assert by.endswith(f"({configuration.parent}/seals of 2026.pem), pinned in {configuration}")
+    assert of_run.startswith(f"  {exported[0]}  sha256:")
+    strange = runbook("audit", "verify", str(exported[1]), "--key", earlier, env=env)
+    assert strange.code == 1
+    assert "which is not a trusted one" in strange.stdout
+    configuration.write_text("[audit]\nkey = 1\n")
+    wrong = runbook("audit", "verify", str(exported[1]), env=env)
+    assert (wrong.code, "all that it may say of the audit trail is" in wrong.complaint) == (2, True)
+
+
+def test_when_the_signing_key_was_replaced_both_keys_together_verify_what_both_have_sealed(
+    aws: EmbeddedAws, on_aws: Command, runbook: Command, key: Path, tmp_path: Path
+) -> None:
+    day = f"{aws.clock.now():%Y-%m-%d}"
+    old = ran(aws).run_id
+    kms = aws.client("kms")
+    made = kms.create_key(KeySpec="ECC_NIST_P256", KeyUsage="SIGN_VERIFY")["KeyMetadata"]["KeyId"]
+    kms.update_alias(AliasName=aws.outputs["SigningKeyAlias"], TargetKeyId=made)
+    another = run_scenario(aws, "watermark-reset", scenario.of("watermark-reset")["healthy-already"])
+    aws.cloudtrail("alice", another.execution_arn)
+    aws.invoke("SealFunction", {})
+    new = another.run_id
+    aws.clock.advance(days=1)
+    aws.invoke("SealFunction", {})
+    file, second = str(tmp_path / "day.json"), str(tmp_path / "second.pem")
+    on_aws("audit", "key", "--out", second)
+    told = on_aws("audit", "export", "--from", day, "--to", day, "--out", file, "--json").document
+    assert len(told["keys"]) == 2
+    both = runbook("audit", "verify", file, "--key", str(key), "--key", second, "--json")
+    assert both.code == 0
+    signed = both.document["sealed_with"]
+    assert (signed[old], signed[new]) == (signed[old], signed[f"manifest-{day}"])
+    assert signed[old] != signed[new]
+    for alone in (str(key), second):
+        assert runbook("audit", "verify", file, "--key", alone).code == 1
 
 
 def test_without_a_key_nothing_is_verified_and_that_is_said_loudly(

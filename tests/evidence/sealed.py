@@ -6,7 +6,7 @@ import base64
 import json
 import random
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from runbooks.evidence import manifest
 from runbooks.evidence.manifest import Page
-from runbooks.evidence.seal import ORDER, SEALED, Signer, fingerprint, sealing_entry
+from runbooks.evidence.seal import ORDER, SEALED, Signer, sealing_entry
 from runbooks.model import canonical, digest
 from runbooks.store.audit import GENESIS, Entry, next_entry
 
@@ -24,6 +24,8 @@ NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
 """The letters of Base64, in their order."""
 Json = Any
+_OF_THE_KEY = {"algorithm", "key", "public_key", "signature"}
+"""What the sealer adds to what a seal tells."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def new_key(number: int = 1) -> Key:
     once = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     public = private.public_key().public_bytes(serialization.Encoding.DER, form)
-    return Key(Signer(fingerprint(public), lambda message: private.sign(message, once)), public)
+    return Key(Signer(public, lambda message: private.sign(message, once)), public)
 
 
 def trail(run_id: str, details: Sequence[Json], key: Key, now: datetime = NOON) -> list[Entry]:
@@ -106,36 +108,22 @@ class Tampered:
     entry: int | None
 
 
-def ways(data: bytes, key: Key, rng: random.Random) -> Iterator[Tampered]:
+Way = Callable[[Json, bytes, random.Random], Tampered | None]
+"""What it does to an export, of which it gets its content (to be changed) and its bytes; None: it cannot be done."""
+
+
+def ways(data: bytes, rng: random.Random) -> Iterator[Tampered]:
     """Each way to tamper with an export, once, at a place that `rng` chooses."""
-    for way in (
-        _a_byte,
-        _a_detail,
-        _a_detail_hashed_again,
-        _all_written_anew,
-        _dropped,
-        _duplicated,
-        _swapped,
-        _head_cut,
-        _tail_cut,
-        _inserted,
-        _spliced,
-        _renamed,
-        _renamed_throughout,
-        _signature_forged,
-        _signature_mirrored,
-        _key_replaced,
-        _key_in_other_letters,
-        _key_taken_out,
-        _key_put_in,
-        _signed_by_another,
-        _seal_edited,
-        _white_space,
-        _field_added,
-    ):
-        tampered = way(json.loads(data), data, key, rng)
-        if tampered is not None and tampered.data != data:
+    for way in WAYS:
+        tampered = tamper(data, way, rng)
+        if tampered is not None:
             yield tampered
+
+
+def tamper(data: bytes, way: Way, rng: random.Random) -> Tampered | None:
+    """The export after somebody was at it in that way; None if that leaves this one as it was."""
+    tampered = way(json.loads(data), data, rng)
+    return None if tampered is None or tampered.data == data else tampered
 
 
 def _bytes(document: Json) -> bytes:
@@ -159,20 +147,20 @@ def _chained(entries: list[Json]) -> None:
         prev = _hashed(entry)["hash"]
 
 
-def _a_byte(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _a_byte(document: Json, data: bytes, rng: random.Random) -> Tampered:
     place = rng.randrange(len(data))
     other = rng.choice([byte for byte in range(256) if byte != data[place]])
     return Tampered("a byte was edited", data[:place] + bytes([other]) + data[place + 1 :], "", None)
 
 
-def _a_detail(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _a_detail(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     entry = rng.choice(entries)
     entry["detail"]["of"] = "something else"
     return Tampered("a detail was edited", _bytes(document), run, entry["seq"])
 
 
-def _a_detail_hashed_again(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _a_detail_hashed_again(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     entry = rng.choice(entries[:-1])
     entry["detail"]["of"] = "something else"
@@ -180,47 +168,47 @@ def _a_detail_hashed_again(document: Json, data: bytes, key: Key, rng: random.Ra
     return Tampered("a detail was edited, and its hash", _bytes(document), run, entry["seq"] + 1)
 
 
-def _all_written_anew(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _all_written_anew(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     rng.choice(entries[:-1])["detail"]["of"] = "something else"
     _chained(entries)
     return Tampered("a detail was edited, and every hash after it", _bytes(document), run, len(entries))
 
 
-def _dropped(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _dropped(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     place = rng.randrange(len(entries) - 1)
     gone = entries.pop(place)
     return Tampered("an entry was dropped", _bytes(document), run, gone["seq"])
 
 
-def _duplicated(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _duplicated(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     place = rng.randrange(len(entries))
     entries.insert(place, json.loads(json.dumps(entries[place])))
     return Tampered("an entry was duplicated", _bytes(document), run, entries[place]["seq"])
 
 
-def _swapped(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _swapped(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     one = rng.randrange(len(entries) - 1)
     entries[one], entries[one + 1] = entries[one + 1], entries[one]
     return Tampered("two entries were swapped", _bytes(document), run, entries[one + 1]["seq"])
 
 
-def _head_cut(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _head_cut(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     del entries[: rng.randrange(1, len(entries))]
     return Tampered("the head was cut off", _bytes(document), run, 1)
 
 
-def _tail_cut(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _tail_cut(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     del entries[rng.randrange(1, len(entries)) :]
     return Tampered("the tail was cut off", _bytes(document), run, len(entries) + 1)
 
 
-def _inserted(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _inserted(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     place = rng.randrange(1, len(entries))
     strange = json.loads(json.dumps(entries[place - 1])) | {"seq": place + 1, "prev": entries[place - 1]["hash"]}
@@ -228,7 +216,7 @@ def _inserted(document: Json, data: bytes, key: Key, rng: random.Random) -> Tamp
     return Tampered("an entry was inserted", _bytes(document), run, place + 1)
 
 
-def _spliced(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered | None:
+def _spliced(document: Json, data: bytes, rng: random.Random) -> Tampered | None:
     if len(document["trails"]) < 2:
         return None
     one, other = rng.sample(document["trails"], 2)
@@ -237,14 +225,14 @@ def _spliced(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampe
     return Tampered("two runs were spliced", _bytes(document), one["run_id"], place + 1)
 
 
-def _renamed(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _renamed(document: Json, data: bytes, rng: random.Random) -> Tampered:
     chosen = rng.choice(document["trails"])
     chosen["run_id"] += "-other"
     document["trails"].sort(key=lambda each: each["run_id"])
     return Tampered("a run was renamed", _bytes(document), chosen["run_id"], None)
 
 
-def _renamed_throughout(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _renamed_throughout(document: Json, data: bytes, rng: random.Random) -> Tampered:
     chosen = rng.choice(document["trails"])
     chosen["run_id"] += "-other"
     for entry in chosen["entries"]:
@@ -254,7 +242,7 @@ def _renamed_throughout(document: Json, data: bytes, key: Key, rng: random.Rando
     return Tampered("a run was renamed in every entry", _bytes(document), chosen["run_id"], len(chosen["entries"]))
 
 
-def _signature_forged(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _signature_forged(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     raw = bytearray(base64.b64decode(entries[-1]["detail"]["signature"]))
     raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
@@ -263,7 +251,7 @@ def _signature_forged(document: Json, data: bytes, key: Key, rng: random.Random)
     return Tampered("the signature was forged", _bytes(document), run, len(entries))
 
 
-def _signature_mirrored(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _signature_mirrored(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     r, s = utils.decode_dss_signature(base64.b64decode(entries[-1]["detail"]["signature"]))
     mirrored = utils.encode_dss_signature(r, ORDER - s)
@@ -272,41 +260,41 @@ def _signature_mirrored(document: Json, data: bytes, key: Key, rng: random.Rando
     return Tampered("the signature was replaced by its twin", _bytes(document), run, len(entries))
 
 
-def _key_replaced(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
-    (name,) = document["keys"]
-    document["keys"] = {name: base64.b64encode(new_key(2).public).decode()}
+def _key_replaced(document: Json, data: bytes, rng: random.Random) -> Tampered:
+    document["keys"][rng.choice(sorted(document["keys"]))] = base64.b64encode(new_key(2).public).decode()
     return Tampered("the public key was replaced", _bytes(document), "", None)
 
 
-def _key_in_other_letters(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _key_in_other_letters(document: Json, data: bytes, rng: random.Random) -> Tampered:
     """The last letter before the padding has bits that say nothing."""
-    ((name, text),) = document["keys"].items()
+    name = rng.choice(sorted(document["keys"]))
+    text = document["keys"][name]
     kept = text.rstrip("=")
     free = {1: 4, 2: 16}[len(text) - len(kept)]
     place = ALPHABET.index(kept[-1])
     others = [place - place % free + more for more in range(free) if more != place % free]
-    document["keys"] = {name: kept[:-1] + ALPHABET[rng.choice(others)] + text[len(kept) :]}
+    document["keys"][name] = kept[:-1] + ALPHABET[rng.choice(others)] + text[len(kept) :]
     return Tampered("the public key was written in other letters", _bytes(document), "", None)
 
 
-def _key_taken_out(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
-    document["keys"] = {}
+def _key_taken_out(document: Json, data: bytes, rng: random.Random) -> Tampered:
+    del document["keys"][rng.choice(sorted(document["keys"]))]
     return Tampered("the public key was taken out", _bytes(document), "", None)
 
 
-def _key_put_in(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _key_put_in(document: Json, data: bytes, rng: random.Random) -> Tampered:
     other = new_key(2)
     document["keys"][other.signer.key] = base64.b64encode(other.public).decode()
     return Tampered("another public key was put in", _bytes(document), "", None)
 
 
-def _signed_by_another(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _signed_by_another(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     forger = new_key(2)
     entries[0]["detail"]["of"] = "something else"
     _chained(entries)
     last = entries[-1]
-    detail = {name: value for name, value in last["detail"].items() if name not in {"signature", "key", "algorithm"}}
+    detail = {name: value for name, value in last["detail"].items() if name not in _OF_THE_KEY}
     forged = sealing_entry(
         forger.signer,
         run_id=run,
@@ -322,7 +310,7 @@ def _signed_by_another(document: Json, data: bytes, key: Key, rng: random.Random
     return Tampered("it was written anew and signed with another key", _bytes(document), run, len(entries))
 
 
-def _seal_edited(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _seal_edited(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     field = rng.choice(["at", "actor", "state", "event"])
     entries[-1][field] = "2026-11-22T00:00:00.000Z" if field == "at" else "something.else"
@@ -330,14 +318,41 @@ def _seal_edited(document: Json, data: bytes, key: Key, rng: random.Random) -> T
     return Tampered(f"the seal's {field} was edited, and its hash", _bytes(document), run, None)
 
 
-def _white_space(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _white_space(document: Json, data: bytes, rng: random.Random) -> Tampered:
     places = [number for number, byte in enumerate(data) if byte == ord(",")]
     place = rng.choice(places)
     return Tampered("white space was added", data[: place + 1] + b" " + data[place + 1 :], "", None)
 
 
-def _field_added(document: Json, data: bytes, key: Key, rng: random.Random) -> Tampered:
+def _field_added(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     place = rng.randrange(len(entries))
     entries[place]["remark"] = "seen"
     return Tampered("a field was added", _bytes(document), run, place + 1)
+
+
+WAYS: Sequence[Way] = (
+    _a_byte,
+    _a_detail,
+    _a_detail_hashed_again,
+    _all_written_anew,
+    _dropped,
+    _duplicated,
+    _swapped,
+    _head_cut,
+    _tail_cut,
+    _inserted,
+    _spliced,
+    _renamed,
+    _renamed_throughout,
+    _signature_forged,
+    _signature_mirrored,
+    _key_replaced,
+    _key_in_other_letters,
+    _key_taken_out,
+    _key_put_in,
+    _signed_by_another,
+    _seal_edited,
+    _white_space,
+    _field_added,
+)

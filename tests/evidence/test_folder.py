@@ -32,13 +32,20 @@ def copy(tmp_path: Path) -> Path:
 
 
 def faults(folder: Path, days: tuple[str | None, str | None] = ("2026-11-20", "2026-11-22")) -> list[str]:
-    return [str(fault) for fault in verify(read_folder(folder, TRUSTED.keys), TRUSTED, days=days).faults]
+    return [str(fault) for fault in verify(read_folder(folder), TRUSTED, days=days).faults]
 
 
 def test_a_whole_copy_is_verified(copy: Path) -> None:
-    verdict = verify(read_folder(copy, TRUSTED.keys), TRUSTED)
+    verdict = verify(read_folder(copy), TRUSTED)
     assert verdict.verified
     assert (len(verdict.runs), len(verdict.days)) == (3, 3)
+
+
+def test_a_copy_carries_the_keys_in_its_seals_so_that_a_pinned_fingerprint_is_enough(copy: Path) -> None:
+    assert verify(read_folder(copy), Trusted(fingerprints=frozenset([KEY.signer.key]))).verified
+    other = new_key(2)
+    (fault, *_) = verify(read_folder(copy), Trusted({other.signer.key: other.public})).faults
+    assert "which is not a trusted one" in str(fault)
 
 
 def test_a_run_that_was_deleted_is_named(copy: Path) -> None:

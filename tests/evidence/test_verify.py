@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import string
 from datetime import timedelta
@@ -10,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runbooks.model import canonical
+from runbooks.model import canonical, digest
 from workbench.evidence.export import NotCanonical, export, read
 from workbench.evidence.keys import Trusted
 from workbench.evidence.verify import Verdict, verify
 
-from .sealed import NOON, Key, manifests, new_key, trail, ways
+from .sealed import NOON, Key, Tampered, manifests, new_key, trail, ways
 
 KEY = new_key()
 TRUSTED = Trusted({KEY.signer.key: KEY.public})
@@ -30,7 +31,7 @@ def faults_of(data: bytes, trusted: Trusted = TRUSTED, days: tuple[str | None, s
 
 
 TWO = {"run-a": trail("run-a", [1, 2, 3, 4], KEY), "run-b": trail("run-b", ["x", "y"], KEY)}
-WHOLE = export(TWO, [KEY.public])
+WHOLE = export(TWO)
 
 plain = st.recursive(
     st.none()
@@ -57,15 +58,15 @@ def test_what_was_sealed_verifies() -> None:
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(runs, st.integers(0, 2**32))
 def test_any_trails_verify_as_they_were_sealed_and_in_no_other_way(details: dict[str, list[object]], seed: int) -> None:
-    data = export({name: trail(name, each, KEY) for name, each in details.items()}, [KEY.public])
+    data = export({name: trail(name, each, KEY) for name, each in details.items()})
     assert checked(data).verified
-    for tampered in ways(data, KEY, random.Random(seed)):
+    for tampered in ways(data, random.Random(seed)):
         refused_where(tampered)
 
 
-def refused_where(tampered) -> None:
+def refused_where(tampered: Tampered, trusted: Trusted = TRUSTED) -> None:
     try:
-        verdict = checked(tampered.data)
+        verdict = checked(tampered.data, trusted)
     except NotCanonical:
         return
     assert not verdict.verified, tampered.how
@@ -76,8 +77,8 @@ def refused_where(tampered) -> None:
             assert tampered.entry in {fault.entry for fault in said}, f"{tampered.how}: {[str(each) for each in said]}"
 
 
-def tampered(how: str, seed: int = 1):
-    return next(each for each in ways(WHOLE, KEY, random.Random(seed)) if each.how == how)
+def tampered(how: str, seed: int = 1) -> Tampered:
+    return next(each for each in ways(WHOLE, random.Random(seed)) if each.how == how)
 
 
 @pytest.mark.parametrize(
@@ -113,15 +114,56 @@ def test_nothing_is_verified_without_a_key_from_outside() -> None:
 
 def test_another_key_is_not_trusted_because_the_export_carries_it() -> None:
     forger = new_key(2)
-    forged = export({"run-a": trail("run-a", [1, 2], forger)}, [forger.public])
-    assert "not the trusted one" in faults_of(forged)
+    forged = export({"run-a": trail("run-a", [1, 2], forger)})
+    assert "not a trusted one" in faults_of(forged)
     assert checked(forged, Trusted({forger.signer.key: forger.public})).verified
 
 
 def test_a_pinned_fingerprint_trusts_the_key_that_the_export_carries() -> None:
     pinned = Trusted(fingerprints=frozenset([KEY.signer.key]))
     assert checked(WHOLE, pinned).verified
-    assert "is not at hand" in faults_of(export(TWO, []), pinned)
+    without_it = canonical(json.loads(WHOLE) | {"keys": {}})
+    assert "is not at hand" in faults_of(without_it, pinned)
+
+
+NEXT = new_key(3)
+BOTH = {KEY.signer.key: KEY.public, NEXT.signer.key: NEXT.public}
+ROTATED = export({"run-a": TWO["run-a"], "run-c": trail("run-c", [1, 2], NEXT)})
+"""What an auditor gets after the signing key was replaced."""
+
+
+def test_seals_of_an_old_and_a_new_key_verify_with_both_and_it_is_said_which_is_whose() -> None:
+    verdict = checked(ROTATED, Trusted(BOTH))
+    assert verdict.verified
+    assert verdict.sealed_with == {"run-a": KEY.signer.key, "run-c": NEXT.signer.key}
+    assert checked(ROTATED, Trusted(fingerprints=frozenset(BOTH))).verified
+    assert checked(ROTATED, Trusted({KEY.signer.key: KEY.public}, frozenset([NEXT.signer.key]))).verified
+
+
+@pytest.mark.parametrize(("left_out", "run"), [(KEY, "run-a"), (NEXT, "run-c")])
+def test_of_two_keys_the_one_that_is_not_trusted_is_refused_with_what_it_has_sealed(left_out: Key, run: str) -> None:
+    one = {name: key for name, key in BOTH.items() if name != left_out.signer.key}
+    verdict = checked(ROTATED, Trusted(one))
+    assert not verdict.verified
+    assert [fault.trail for fault in verdict.faults if fault.trail] == [run]
+    assert f"is sealed with {left_out.signer.key[:16]}, which is not a trusted key" in str(verdict.faults[-1])
+    assert run not in verdict.sealed_with
+
+
+def test_what_one_trusted_key_has_sealed_is_not_taken_for_the_seal_of_another() -> None:
+    document = json.loads(ROTATED)
+    seal = document["trails"][0]["entries"][-1]
+    seal["detail"]["key"] = NEXT.signer.key
+    del seal["hash"]
+    seal["hash"] = digest(seal)
+    assert "the signature in entry 5 does not hold" in faults_of(canonical(document), Trusted(BOTH))
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32))
+def test_an_export_with_two_keys_verifies_in_no_other_form(seed: int) -> None:
+    for each in ways(ROTATED, random.Random(seed)):
+        refused_where(each, Trusted(BOTH))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +209,7 @@ PAGES = manifests(WEEK, "2026-11-21", "2026-11-25", KEY)
 
 
 def without(*names: str) -> bytes:
-    return export({name: each for name, each in (WEEK | PAGES).items() if name not in names}, [KEY.public])
+    return export({name: each for name, each in (WEEK | PAGES).items() if name not in names})
 
 
 def test_all_runs_of_all_days_verify() -> None:
@@ -194,22 +236,18 @@ def test_a_day_without_runs_that_is_missing_is_named() -> None:
 
 def test_a_run_that_no_manifest_lists_is_named() -> None:
     late = {"run-9": trail("run-9", [1, 2], KEY, NOON)}
-    data = export(WEEK | PAGES | late, [KEY.public])
+    data = export(WEEK | PAGES | late)
     assert faults_of(data) == "run-9: the manifest of 2026-11-21 does not list this run"
 
 
 def test_a_run_that_was_sealed_again_is_not_the_one_that_was_listed() -> None:
     other: dict[str, list] = {"run-1": trail("run-1", ["else", "end"], KEY, NOON + timedelta(days=1))}
-    assert "its seal is not the one that the manifest of 2026-11-22 lists" in faults_of(
-        export(WEEK | PAGES | other, [KEY.public])
-    )
+    assert "its seal is not the one that the manifest of 2026-11-22 lists" in faults_of(export(WEEK | PAGES | other))
 
 
 def test_a_manifest_that_was_written_anew_does_not_follow_the_one_before() -> None:
     pages = PAGES | manifests({}, "2026-11-25", "2026-11-25", KEY)
-    assert "the manifest of 2026-11-25 does not follow that of 2026-11-24" in faults_of(
-        export(WEEK | pages, [KEY.public])
-    )
+    assert "the manifest of 2026-11-25 does not follow that of 2026-11-24" in faults_of(export(WEEK | pages))
 
 
 def test_keys_are_the_same_for_the_same_number() -> None:

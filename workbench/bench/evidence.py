@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from runbooks import clock
 from runbooks.evidence import archive, manifest
-from runbooks.evidence.seal import SEALED, Signer, fingerprint, sealing_entry
+from runbooks.evidence.seal import SEALED, Signer, sealing_entry
 from runbooks.store.audit import GENESIS, Entry, as_item, next_entry
 from runbooks.store.tables import packed
 from workbench.bench.counting import item_size
@@ -92,8 +92,8 @@ def verify_ratio(trail: Sequence[Entry]) -> float:
     key = _key()
     trails = {f"bench-{number:04d}": _sealed(f"bench-{number:04d}", trail, key) for number in range(RUNS)}
     page = _manifest(trails, key)
-    data = export({**trails, page[-1].run_id: page}, [key[1]])
-    trusted = Trusted({key[0].key: key[1]})
+    data = export({**trails, page[-1].run_id: page})
+    trusted = Trusted({key.key: key.public_key})
     if not verify(read(data), trusted).verified:
         raise ValueError("what is to be measured does not verify")
     bare, ours = [], []
@@ -109,17 +109,14 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-Key = tuple[Signer, bytes]
-
-
-def _key() -> Key:
+def _key() -> Signer:
     private = ec.generate_private_key(ec.SECP256R1())
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     public = private.public_key().public_bytes(serialization.Encoding.DER, form)
-    return Signer(fingerprint(public), lambda message: private.sign(message, ec.ECDSA(hashes.SHA256()))), public
+    return Signer(public, lambda message: private.sign(message, ec.ECDSA(hashes.SHA256())))
 
 
-def _sealed(run_id: str, trail: Sequence[Entry], key: Key) -> list[Entry]:
+def _sealed(run_id: str, trail: Sequence[Entry], key: Signer) -> list[Entry]:
     """The same entries as a run of that name, sealed with a key of our own."""
     entries: list[Entry] = []
     for entry in trail:
@@ -137,7 +134,7 @@ def _sealed(run_id: str, trail: Sequence[Entry], key: Key) -> list[Entry]:
         entries.append(again)
     last = entries[-1]
     seal = sealing_entry(
-        key[0],
+        key,
         run_id=run_id,
         seq=last.seq + 1,
         prev=last.hash,
@@ -149,7 +146,7 @@ def _sealed(run_id: str, trail: Sequence[Entry], key: Key) -> list[Entry]:
     return [*entries, seal]
 
 
-def _manifest(trails: Mapping[str, Sequence[Entry]], key: Key) -> list[Entry]:
+def _manifest(trails: Mapping[str, Sequence[Entry]], key: Signer) -> list[Entry]:
     seals = [trail[-1] for trail in trails.values()]
     now, day = clock.parse(seals[0].at), seals[0].at[:10]
     entries = [manifest.opening(day, GENESIS, now)]
@@ -157,4 +154,4 @@ def _manifest(trails: Mapping[str, Sequence[Entry]], key: Key) -> list[Entry]:
     for each in seals:
         entries.append(manifest.listing(page, each, now))
         page = manifest.after(page, entries[-1])
-    return [*entries, manifest.closing(page, key[0], now)]
+    return [*entries, manifest.closing(page, key, now)]

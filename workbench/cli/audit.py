@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -344,7 +346,6 @@ def export(
     The file is canonical JSON in any case; `runbook audit verify` checks it. With --json and --out, stdout gets what
     was written.
     """
-    from runbooks.evidence.seal import fingerprint
     from workbench.evidence.export import export as exported
 
     first, last = _day(first_day), _day(last_day)
@@ -355,21 +356,24 @@ def export(
         trails = {run: account.ledger.trail(run)} if run else _of_days(account, str(first), str(last))
         if run and not trails[run]:
             account.run(run)
-        public = account.public_key()
-        data = exported(trails, [public])
+        data = exported(trails)
     if out is None:
         typer.echo(data.decode(), nl=False)
         return
     out.write_bytes(data)
-    unsealed = [name for name, trail in trails.items() if not trail or not trail[-1].event.endswith(".sealed")]
+    keys = sorted({f"sha256:{trail[-1].detail['key']}" for trail in trails.values() if _is_sealed(trail)})
+    unsealed = [name for name, trail in trails.items() if not _is_sealed(trail)]
     if as_json:
-        print_json(
-            {"file": str(out), "trails": list(trails), "unsealed": unsealed, "key": f"sha256:{fingerprint(public)}"}
-        )
+        print_json({"file": str(out), "trails": list(trails), "unsealed": unsealed, "keys": keys})
         return
-    stdout().print(f"{out}: {len(trails)} trails, sealed with the key sha256:{fingerprint(public)}", soft_wrap=True)
+    sealed = f", sealed with the key {' and '.join(keys)}" if keys else ""
+    stdout().print(f"{out}: {len(trails)} trail{'' if len(trails) == 1 else 's'}{sealed}", soft_wrap=True)
     for name in unsealed:
         stderr().print(f"{name} is not sealed yet, so it will not verify.", soft_wrap=True)
+
+
+def _is_sealed(trail: Sequence[Entry]) -> bool:
+    return bool(trail) and trail[-1].event.endswith(".sealed")
 
 
 def _of_days(account: Account, first: str, last: str) -> dict[str, list[Entry]]:
@@ -426,37 +430,41 @@ def verify(
         typer.Option(
             "--key",
             metavar="KEYFILE",
-            envvar="RUNBOOK_AUDIT_KEY",
-            help="The public key that you trust, or its fingerprint as sha256:...; may be repeated.",
+            help="The public key that you trust, or its fingerprint as sha256:...; may be repeated."
+            " Without one those are trusted that RUNBOOK_AUDIT_KEY or ~/.config/runbook/config.toml pins.",
         ),
     ] = None,
     first_day: FirstDay = None,
     last_day: LastDay = None,
+    full: Annotated[bool, typer.Option("--full", help="Name the key of each seal.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check, without any AWS, that trails are what was sealed, and say exactly where they are not.
 
     Ends with 0 if all of it is verified, with 1 if something is wrong, and with 2 if it could not be checked: nothing
-    is verified without a key that comes from somewhere else. --from and --to name the days that must be there: without
-    --from all days from the first that was ever sealed, without --to up to the last that is in it.
+    is verified without a key that comes from somewhere else. When the key has been replaced, give all of them: each
+    seal must hold with one. --from and --to name the days that must be there: without --from all days from the first
+    that was ever sealed, without --to up to the last that is in it.
     """
     from workbench.evidence.verify import verify as checked
 
     first, last = _day(first_day), _day(last_day)
-    trusted = _trusted(keys or ())
-    document = _copy(file, trusted) if file.is_dir() else _document(file)
+    trusted, where = _trusted(keys or ())
+    document = _copy(file) if file.is_dir() else _document(file)
     verdict = checked(document, trusted, days=(first, last))
     if as_json:
-        print_json(_verdict_document(verdict))
+        print_json(_verdict_document(verdict, where))
     else:
         _print_verdict(file, verdict, last)
+        if verdict.verified:
+            _print_keys(verdict, trusted, where, full=full)
     if not verdict.trusted:
         raise typer.Exit(2)
     if not verdict.verified:
         raise typer.Exit(1)
 
 
-def _verdict_document(verdict: Verdict) -> dict[str, Any]:
+def _verdict_document(verdict: Verdict, where: str) -> dict[str, Any]:
     return {
         "verified": verdict.verified,
         "trusted": verdict.trusted,
@@ -464,6 +472,8 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
         "runs": list(verdict.runs),
         "days": list(verdict.days),
         "entries": verdict.entries,
+        "sealed_with": {trail: f"sha256:{key}" for trail, key in verdict.sealed_with.items()},
+        "pinned_in": where or None,
     }
 
 
@@ -489,12 +499,27 @@ def _print_verdict(file: Path, verdict: Verdict, last: str | None) -> None:
         )
 
 
-def _trusted(given: Sequence[str]) -> Trusted:
+def _print_keys(verdict: Verdict, trusted: Trusted, where: str, *, full: bool) -> None:
+    """Which key has sealed how much of it or, in full, which one each trail."""
+    by_key = Counter(verdict.sealed_with.values())
+    for each, seals in by_key.items():
+        name = f" ({trusted.names[each]})" if each in trusted.names else ""
+        pinned = f", pinned in {where}" if where else ""
+        held = f"{seals} seal{'' if seals == 1 else 's'}"
+        stdout().print(f"{held} of the key sha256:{each}{name}{pinned}", soft_wrap=True)
+    for trail, each in verdict.sealed_with.items() if full else ():
+        stdout().print(f"  {trail}  sha256:{each}", soft_wrap=True)
+
+
+def _trusted(given: Sequence[str]) -> tuple[Trusted, str]:
+    """The keys on the command line or, without any there, those that are pinned; and where they are."""
     from workbench.evidence.keys import NotAKey, trusted
+    from workbench.evidence.pinned import BadConfiguration, Pinned, pinned
 
     try:
-        return trusted(given)
-    except NotAKey as wrong:
+        found = Pinned(given) if given else pinned(os.environ)
+        return trusted(found.keys), found.where
+    except (BadConfiguration, NotAKey) as wrong:
         raise Stop(f"{wrong}.") from None
 
 
@@ -507,12 +532,12 @@ def _document(file: Path) -> Document:
         raise Stop(f"NOT VERIFIED: {file} is not a canonical export: {wrong}.", code=1) from None
 
 
-def _copy(folder: Path, trusted: Trusted) -> Document:
+def _copy(folder: Path) -> Document:
     from workbench.evidence.export import NotCanonical
     from workbench.evidence.folder import read_folder
 
     try:
-        return read_folder(folder, trusted.keys)
+        return read_folder(folder)
     except NotCanonical as wrong:
         raise Stop(f"NOT VERIFIED: {wrong}.", code=1) from None
 

@@ -108,7 +108,7 @@ def _keep(aws: EmbeddedAws, result: Result, file: Path | None, key_file: Path | 
         aws.cloudtrail(person(incident.run.requested_by if incident.run else "") or "unknown", incident.execution_arn)
         aws.invoke("SealFunction", {})
         trail = ledger_of(aws.outputs, aws.client("dynamodb")).trail(incident.run_id)
-        file.write_bytes(export({incident.run_id: trail}, [key]))
+        file.write_bytes(export({incident.run_id: trail}))
 
 
 @dataclass(frozen=True)

@@ -56,18 +56,31 @@ class Document:
     """Where trails belong that lie elsewhere in a copy of the archive."""
 
 
-def export(trails: Mapping[str, Sequence[Entry]], keys: Iterable[bytes]) -> bytes:
-    """The file. `keys` are the public keys, in DER, that the trails are sealed with."""
+def export(trails: Mapping[str, Sequence[Entry]]) -> bytes:
+    """The file. It has the public keys that the trails are sealed with, which their seals carry."""
+    keys = keys_of(trail[-1].model_dump(mode="json") for trail in trails.values() if trail)
     return canonical(
         {
             "schema": SCHEMA,
-            "keys": {fingerprint(key): base64.b64encode(key).decode() for key in keys},
+            "keys": {name: base64.b64encode(key).decode() for name, key in keys.items()},
             "trails": [
                 {"run_id": run_id, "entries": [entry.model_dump(mode="json") for entry in trails[run_id]]}
                 for run_id in sorted(trails)
             ],
         }
     )
+
+
+def keys_of(seals: Iterable[Any]) -> dict[str, bytes]:
+    """The public keys that these entries carry, by their fingerprints. What is no seal carries none."""
+    found = {}
+    for entry in seals:
+        try:
+            key = octets(entry["detail"]["public_key"])
+        except (LookupError, TypeError, ValueError):
+            continue
+        found[fingerprint(key)] = key
+    return found
 
 
 def read(data: bytes) -> Document:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runbooks.evidence import archive
 from runbooks.model import canonical
 from runbooks.store.audit import Entry
-from workbench.evidence.export import Document, NotCanonical, Raw, Trail
+from workbench.evidence.export import Document, NotCanonical, Raw, Trail, keys_of
 
 
-def read_folder(folder: Path, keys: Mapping[str, bytes]) -> Document:
-    """Every trail in the folder, however deep, under the name of its file. `keys` are public keys by fingerprint.
+def read_folder(folder: Path) -> Document:
+    """Every trail in the folder, however deep, under the name of its file, and the keys that the seals carry.
 
     Raises NotCanonical for a file that is not as the archiver writes it, and for two of the same name.
     """
@@ -27,6 +26,7 @@ def read_folder(folder: Path, keys: Mapping[str, bytes]) -> Document:
         trails[name] = Trail(name, _entries(path))
         if (place := _place(trails[name])) is not None and path.parts[-3:-1] != place:
             misplaced[name] = "/".join(place)
+    keys = keys_of(trail.entries[-1].content for trail in trails.values() if trail.entries)
     return Document([trails[name] for name in sorted(trails)], keys, is_file=False, misplaced=misplaced)
 
 

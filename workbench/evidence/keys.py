@@ -29,6 +29,8 @@ class Trusted:
 
     keys: Mapping[str, bytes] = field(default_factory=dict)
     fingerprints: frozenset[str] = frozenset()
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What whoever gave a key calls it, by its fingerprint: the name of its file."""
 
     @property
     def none(self) -> bool:
@@ -45,14 +47,15 @@ def trusted(given: Iterable[str]) -> Trusted:
 
     Raises NotAKey, and OSError for a file that cannot be read.
     """
-    keys, fingerprints = {}, set()
+    keys, fingerprints, names = {}, set(), {}
     for each in given:
         if pinned := _FINGERPRINT.fullmatch(each):
             fingerprints.add(pinned[1])
         else:
             key = der_of(Path(each).read_bytes(), each)
             keys[fingerprint(key)] = key
-    return Trusted(keys, frozenset(fingerprints))
+            names[fingerprint(key)] = each
+    return Trusted(keys, frozenset(fingerprints), names)
 
 
 def der_of(content: bytes, where: str) -> bytes:

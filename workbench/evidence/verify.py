@@ -50,6 +50,8 @@ class Verdict:
     entries: int
     trusted: bool
     """Whether there was a key to trust; without one nothing is verified."""
+    sealed_with: Mapping[str, str]
+    """By trail, the fingerprint of the key that has sealed it; of those with which nothing is wrong."""
 
     @property
     def verified(self) -> bool:
@@ -79,6 +81,7 @@ def verify(document: Document, trusted: Trusted, *, days: tuple[str | None, str 
     known = dict(document.keys) | dict(trusted.keys)
     faults = list(_of_keys(document.keys, trusted))
     trails: dict[str, list[_Entry] | None] = dict.fromkeys(trail.run_id for trail in document.trails)
+    sealed_with: dict[str, str] = {}
     vouched: set[str] = set()
     # Manifests come first: a run whose seal a signed manifest lists is signed by that, and need not be checked again.
     for trail in sorted(document.trails, key=lambda each: manifest.day_of(each.run_id) is None):
@@ -87,6 +90,7 @@ def verify(document: Document, trusted: Trusted, *, days: tuple[str | None, str 
         if wrong:
             continue
         trails[trail.run_id] = entries
+        sealed_with[trail.run_id] = str(entries[-1].content["detail"]["key"])
         if manifest.day_of(trail.run_id) is not None:
             vouched.update(str(each.content["detail"].get("seal")) for each in entries if each.event == manifest.LISTED)
     faults += [
@@ -104,6 +108,7 @@ def verify(document: Document, trusted: Trusted, *, days: tuple[str | None, str 
         days=sorted(day for name in trails if (day := manifest.day_of(name)) is not None),
         entries=sum(len(trail.entries) for trail in document.trails),
         trusted=not trusted.none,
+        sealed_with=dict(sorted(sealed_with.items())),
     )
 
 
@@ -112,7 +117,7 @@ def _of_keys(carried: Mapping[str, bytes], trusted: Trusted) -> Iterator[Fault]:
         if seal.fingerprint(key) != name:
             yield Fault("", None, "key", f"the public key {name[:16]} in it was replaced: it has another fingerprint")
         elif not trusted.none and not trusted.knows(name):
-            yield Fault("", None, "key", f"it carries the public key {name[:16]}, which is not the trusted one")
+            yield Fault("", None, "key", f"it carries the public key {name[:16]}, which is not a trusted one")
 
 
 def _of_key_set(document: Document) -> Iterator[Fault]:

@@ -34,10 +34,15 @@ class NotASignature(ValueError):
 
 @dataclass(frozen=True)
 class Signer:
-    """What signs. `key` is the fingerprint of its public key, by which an auditor knows it."""
+    """What signs. `public_key` is in DER (SubjectPublicKeyInfo)."""
 
-    key: str
+    public_key: bytes
     sign: Sign
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the public key, by which an auditor knows it."""
+        return fingerprint(self.public_key)
 
 
 def fingerprint(public_key: bytes) -> str:
@@ -86,8 +91,13 @@ def signed_content(entry: dict[str, Any]) -> bytes:
 def sealing_entry(
     signer: Signer, *, run_id: str, seq: int, prev: str, now: datetime, event: str, state: str, detail: dict[str, Any]
 ) -> Entry:
-    """The last entry of a trail whose head has the hash `prev`."""
-    told = detail | {"algorithm": ALGORITHM, "key": signer.key}
+    """The last entry of a trail whose head has the hash `prev`.
+
+    It carries the public key, so that a seal can be checked when another key has long since taken its place. Whether
+    that key is to be trusted is not the seal's to say.
+    """
+    public_key = base64.b64encode(signer.public_key).decode()
+    told = detail | {"algorithm": ALGORITHM, "key": signer.key, "public_key": public_key}
     draft = next_entry(
         run_id=run_id,
         seq=seq,

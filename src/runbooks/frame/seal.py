@@ -16,7 +16,7 @@ from runbooks.aws.redaction import redact
 from runbooks.errors import RunbookError
 from runbooks.evidence import manifest
 from runbooks.evidence.manifest import Page
-from runbooks.evidence.seal import ALGORITHM, Signer, fingerprint
+from runbooks.evidence.seal import ALGORITHM, Signer
 from runbooks.frame.notify import count
 from runbooks.frame.step import Frame, frame, logger
 from runbooks.store.runs import Run
@@ -45,7 +45,7 @@ def signer(frame: Frame) -> Signer:
         signature: bytes = answer["Signature"]
         return signature
 
-    return Signer(fingerprint(public), sign)
+    return Signer(public, sign)
 
 
 def is_due(run: Run, now: datetime) -> bool:
