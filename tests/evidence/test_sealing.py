@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from runbooks import clock
 from runbooks.evidence.manifest import Page
 from runbooks.frame import seal
 from runbooks.store.runs import Ledger, Run
@@ -67,6 +68,19 @@ def test_a_run_whose_requester_aws_vouches_for_waits_twenty_minutes_for_cloudtra
     seal = ledger.trail("a")[-1]
     assert (seal.detail["identity"], seal.detail["attributed_to"]) == ("verified", None)
     assert words.of_entry(seal).startswith("asked for by alice, whom AWS vouches for; ")
+
+
+@pytest.mark.parametrize(("identity", "minutes"), [("verified", 20), ("unverified", 120)])
+def test_what_a_run_has_taken_counts_towards_the_wait_for_the_event_of_its_start(
+    aws: EmbeddedAws, ended: Ended, identity: str, minutes: int
+) -> None:
+    """A restore of an hour is sealed in the first round after its end: CloudTrail has had its time."""
+    began = aws.clock.now()
+    for name, more in (("a", 1), ("b", 0)):
+        ended(name, identity=identity, started_at=clock.iso(began - timedelta(minutes=minutes - 1 + more)))
+    assert aws.invoke("SealFunction", {}) == {"sealed": 1}
+    aws.clock.advance(minutes=1)
+    assert aws.invoke("SealFunction", {}) == {"sealed": 1}
 
 
 def test_a_round_stops_when_another_sealer_has_turned_to_another_day(monkeypatch: pytest.MonkeyPatch) -> None:

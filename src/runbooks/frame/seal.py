@@ -1,6 +1,11 @@
 """The sealer: signs every run that has ended and whose starter is known, or has not become known in time.
 
 A schedule calls it. It is the only function that may use the signing key, and it writes one manifest a day.
+
+A run whose requester AWS vouches for waits for CloudTrail as well, if not as long. That the API was asked by alice is
+certain; that this execution is the one which the API has started for her is not: whoever may call StartExecution can
+be faster under the name that the API is about to use, with the same input. Only CloudTrail's event tells, and nothing
+can be recorded behind a seal. So a seal at once would be a seal on what might be contradicted five minutes later.
 """
 
 from __future__ import annotations
@@ -24,9 +29,9 @@ from runbooks.store.seals import Seals
 from runbooks.store.tables import ConditionFailed, Conflict
 
 PATIENCE = timedelta(hours=2)
-"""How long a run that has ended waits for CloudTrail, which takes five minutes as a rule, before it is sealed."""
+"""How long after its start a run waits for CloudTrail's event of it, which takes five minutes as a rule."""
 PATIENCE_IF_VERIFIED = timedelta(minutes=20)
-"""How long one waits whose requester AWS vouches for: CloudTrail can only confirm that, or tell of a forgery."""
+"""How long one waits whose requester AWS vouches for: the event can only confirm that, or tell of a forgery."""
 
 
 def signer(frame: Frame) -> Signer:
@@ -49,10 +54,9 @@ def signer(frame: Frame) -> Signer:
 
 
 def is_due(run: Run, now: datetime) -> bool:
-    """Whether a run may be sealed: its starter is known, or will not be waited for any longer."""
-    ended = clock.parse(run.ended_at) if run.ended_at else now
+    """Whether a run that has ended may be sealed: its starter is known, or will not be waited for any longer."""
     patience = PATIENCE_IF_VERIFIED if run.identity == "verified" else PATIENCE
-    return run.attributed_to is not None or now - ended >= patience
+    return run.attributed_to is not None or now - clock.parse(run.started_at) >= patience
 
 
 def turned(seals: Seals, now: datetime) -> Page:
