@@ -20,6 +20,7 @@ from workbench.cli.app import app
 from workbench.evidence.export import export, read
 from workbench.evidence.keys import Trusted
 from workbench.evidence.report import report
+from workbench.evidence.search import Criteria, Search
 from workbench.evidence.verify import verify
 from workbench.incident import Incident, api_event, run_scenario, start_input
 from workbench.ledger import ledger_of
@@ -179,6 +180,30 @@ def test_its_trails_are_sealed_listed_and_archived_like_those_of_runs_and_are_in
     assert shown.exit_code == 0, shown.output
     assert f'given, standing approval, asked by {BOB} on {page.removeprefix("manifest-")}: "nightly"' in shown.stdout
     assert shown.stdout.rstrip().endswith("2 audit entries, chain verified, sealed")
+
+
+def test_what_happened_to_it_is_found_as_runs_are(aws: EmbeddedAws) -> None:
+    first_day = f"{aws.clock.now():%Y-%m-%d}"
+    first = given(aws)["id"]
+    aws.clock.advance(minutes=1)
+    second = send(aws, "DELETE", {"target": TARGET})[1]["id"]
+    last_day = f"{aws.clock.now():%Y-%m-%d}"
+    search = Search(aws.client("dynamodb"), aws.outputs["AuditTableName"], [RUNBOOK])
+    for criteria in (
+        Criteria(target=TARGET),
+        Criteria(actor=BOB),
+        Criteria(actor="bob", runbook=RUNBOOK),
+        Criteria(runbook=RUNBOOK),
+        Criteria(first_day=first_day, last_day=last_day),
+    ):
+        newest, before = search.find(criteria, limit=25).runs
+        assert [(each.run_id, each.outcome, each.by) for each in (newest, before)] == [
+            (second, "standing.revoked", "bob"),
+            (first, "standing.given", "bob"),
+        ]
+        assert (newest.runbook, newest.target, newest.error) == (RUNBOOK, TARGET, None)
+        assert search.find(replace(criteria, outcome="standing.revoked"), limit=25).runs == [newest]
+        assert search.find(replace(criteria, outcome="FAILED"), limit=25).runs == []
 
 
 @pytest.mark.parametrize(

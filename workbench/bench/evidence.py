@@ -22,7 +22,7 @@ from workbench.bench.counting import item_size
 from workbench.evidence.export import export, read
 from workbench.evidence.keys import Trusted
 from workbench.evidence.many import fill
-from workbench.evidence.search import Criteria, Search
+from workbench.evidence.search import OUTCOMES, Criteria, Search
 from workbench.evidence.verify import verify
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RUNBOOK = "ecs-service-rollback"
 SIZES = (10, 1_000, 10_000)
 """Runs in the table, among which ten are looked for."""
 PAGE = 25
-AHEAD = 4 * (PAGE + 1)
+AHEAD = len(OUTCOMES) * (PAGE + 1)
 """What a page may read: of each outcome a page, and one more to see whether there is a next one."""
 RUNS = 200
 """Runs in the export that is verified, as many as a busy day has."""

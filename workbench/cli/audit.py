@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _A_RUN = "ecs-service-rollback-20261121T030000Z-7f3a1c2e"
 _PAGE = 25
+_AS_HELP = "SUCCEEDED, FAILED, ABORTED, TIMED_OUT, standing.given or standing.revoked."
 _AFTER_THE_END = ("run.attributed", "run.sealed")
 
 TheRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
@@ -257,9 +258,7 @@ def search(
     target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="On this target.")] = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Asked for by this person.")] = None,
     runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Of this runbook.")] = None,
-    outcome: Annotated[
-        str | None, typer.Option("--outcome", metavar="OUTCOME", help="SUCCEEDED, FAILED, ABORTED or TIMED_OUT.")
-    ] = None,
+    outcome: Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help=_AS_HELP)] = None,
     first_day: FirstDay = None,
     last_day: LastDay = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="Runs on a page.")] = _PAGE,
@@ -270,7 +269,10 @@ def search(
     profile: Profile = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Find runs that have ended, the newest first. Reads an index of the Audit table, never all of it."""
+    """Find runs that have ended, and what happened to standing approvals, the newest first.
+
+    Reads an index of the Audit table, never all of it.
+    """
     from runbooks import catalogue
     from workbench.evidence.search import OUTCOMES, Criteria, Search
 

@@ -1,8 +1,9 @@
-"""Finding runs that have ended, by their summary entries: each search asks sparse indexes, and none scans the table.
+"""Finding trails by their summary entries: each search asks sparse indexes, and none scans the table.
 
-A run's summary is its closing entry, which is in the Audit table's indexes by target, by actor, by runbook and outcome,
-and by day. What is not in the index that is asked is compared afterwards. If CloudTrail has named another person after
-the end, the entry that says so is in the index by actor as well, and leads to the closing entry before it.
+The summary of a run that has ended is its closing entry, which is in the Audit table's indexes by target, by actor, by
+runbook and outcome, and by day. That of what happened to a standing approval is the one entry that says so. What is not
+in the index that is asked is compared afterwards. If CloudTrail has named another person after the end, the entry that
+says so is in the index by actor as well, and leads to the closing entry before it.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from runbooks.evidence import manifest
 from runbooks.policy import person
 from runbooks.store.tables import Item, packed, unpacked
 
-OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT")
-"""What a run can be closed as."""
+OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "standing.given", "standing.revoked")
+"""What a run can be closed as, and what can happen to a standing approval."""
 MOST_READ = 1000
 """Runs that are looked at for one page at most; a filter that few of them pass may leave a page short."""
 _FIRST, _LAST = "0000", "9999"
@@ -40,7 +41,10 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run that has ended. `by` is the person behind the identity, `target` its first target."""
+    """A run that has ended. `by` is the person behind the identity, `target` its first target.
+
+    Or what somebody did to a standing approval: then that is the outcome, and it took no time.
+    """
 
     run_id: str
     runbook: str

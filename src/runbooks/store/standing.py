@@ -1,7 +1,7 @@
 """Standing approvals: a person's yes, in advance, to plans for one target that stay within bounds.
 
-There is one for a runbook and a target. Whatever happens to it is on an audit trail of its own, which is sealed and
-archived like a run's, and carries the hash of what happened to it before.
+There is one for a runbook and a target. Whatever happens to it is on an audit trail of its own, which is found, sealed
+and archived like a run's, and carries the hash of what happened to it before.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field, JsonValue
 
 from runbooks import clock
 from runbooks.model import Model, Plan, Text, canonical
+from runbooks.policy import person
 from runbooks.store import audit
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Run, waiting_for_its_seal
@@ -139,11 +140,17 @@ class StandingApprovals:
             "seq": written.seq,
             "body": canonical(json.loads(written.model_dump_json())).decode(),
         }
+        summary = {
+            "target": after.target,
+            "actor_index": person(actor),
+            "runbook_outcome": f"{after.runbook}#{event}",
+            "day": f"{now:%Y-%m-%d}",
+        }
         condition = "attribute_not_exists(#pk)" if before is None else "#seq = :read"
         self._tables.write(
             [
                 put(self._tables.state, item, condition, {} if before is None else {"read": before.seq}),
-                put(self._tables.audit, audit.as_item(entry), "attribute_not_exists(#run_id)"),
+                put(self._tables.audit, audit.as_item(entry) | summary, "attribute_not_exists(#run_id)"),
                 put(
                     self._tables.state,
                     waiting_for_its_seal(_over(after.runbook, entry)),
