@@ -203,14 +203,70 @@ def test_no_role_at_all_can_undo_what_was_recorded_or_kept(
     embedded: EmbeddedAws, functions: dict[str, Function]
 ) -> None:
     """Those of machines and schedules as well, which Lambda's functions do not run with."""
-    roles = roles_of(embedded.stack, translation_of(embedded.stack))
-    assert {function.role for function in functions.values()} < set(roles)
-    assert {"NightlyRestoreRole", "EcsServiceRollbackMachineRole"} <= set(roles)
-    writing = Need("s3:PutObject", f"{embedded.stack.resources['Archive'].attributes['Arn']}/trails/run.jsonl.gz")
-    for name, statements in roles.items():
-        role = Function(name, name, statements, {})
+    template = translation_of(embedded.stack)
+    roles = all_roles(embedded)
+    assert set(roles) == {name for name, each in template["Resources"].items() if each["Type"] == "AWS::IAM::Role"}
+    of_functions = {function.role for function in functions.values()}
+    assert of_functions < set(roles)
+    assert {"NightlyRestoreRole", "EcsServiceRollbackMachineRole"} <= set(roles) - of_functions
+    for name, role in roles.items():
         assert [str(need) for need in forbidden(embedded) if role.allows(need)] == [], name
-        assert role.allows(writing) == (name == "ArchiveRole")
+        assert role.allows(writing(embedded)) == (name == "ArchiveRole")
+        assert not role.allows(replace(writing(embedded), context=frozenset())), (
+            f"{name} could write over what is there"
+        )
+
+
+def all_roles(embedded: EmbeddedAws) -> dict[str, Function]:
+    """Every role of the template, whatever runs with it."""
+    roles = roles_of(embedded.stack, translation_of(embedded.stack))
+    return {name: Function(name, name, statements, {}) for name, statements in roles.items()}
+
+
+def writing(embedded: EmbeddedAws) -> Need:
+    """To write to the archive, where nothing is."""
+    archived = f"{embedded.stack.resources['Archive'].attributes['Arn']}/trails/day=2026-11-21/run.jsonl.gz"
+    return Need("s3:PutObject", archived, frozenset({("s3:if-none-match", "*")}))
+
+
+def test_the_archives_own_policy_denies_every_role_to_write_unlock_or_delete_however_wide_its_grant_is(
+    embedded: EmbeddedAws,
+) -> None:
+    archived = writing(embedded).resource
+    denied = [action for action in LIFTING if "Bucket" not in action and "Configuration" not in action]
+    assert {"s3:BypassGovernanceRetention", "s3:DeleteObjectVersion", "s3:PutObjectRetention"} < set(denied)
+    everything = Statement("Careless", True, (*LIFTING, "s3:PutObject"), (EVERYTHING,))
+    for name, role in all_roles(embedded).items():
+        of_bucket = [each for each in role.statements if not each.allows and each.sid in ARCHIVES_OWN]
+        careless = replace(role, statements=(*of_bucket, everything))
+        assert [action for action in denied if careless.allows(Need(action, archived))] == [], name
+        assert careless.allows(writing(embedded)) == (name == "ArchiveRole"), name
+
+
+ARCHIVES_OWN = ("NobodyDeletesOrUnlocks", "OnlyTheArchiverWrites", "NothingIsWrittenTwice")
+"""The statements of the archive's policy."""
+
+
+def test_no_policy_of_a_resource_gives_more_than_the_roles_have(embedded: EmbeddedAws) -> None:
+    """What is proved of roles is all that there is to prove: nothing else gives anybody the trail or the archive."""
+    resources = translation_of(embedded.stack)["Resources"]
+    of_type = {
+        kind: [each.get("Properties", {}) for each in resources.values() if each["Type"] == kind]
+        for kind in {each["Type"] for each in resources.values()}
+    }
+    assert {kind for kind in of_type if kind.endswith("Policy")} == {
+        "AWS::IAM::ManagedPolicy",
+        "AWS::S3::BucketPolicy",
+        "AWS::SNS::TopicPolicy",
+    }
+    assert not any("ResourcePolicy" in table for table in of_type["AWS::DynamoDB::Table"])
+    given = [
+        (policy["Bucket"], statement["Principal"])
+        for policy in of_type["AWS::S3::BucketPolicy"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Effect"] == "Allow"
+    ]
+    assert given == [({"Ref": "ArchiveLogs"}, {"Service": "logging.s3.amazonaws.com"})]
 
 
 def test_no_function_can_lose_a_key_or_silence_the_stream_however_wide_a_grant_is(
@@ -227,10 +283,9 @@ def test_only_the_sealer_can_sign_and_only_the_archiver_writes_to_the_archive(
     embedded: EmbeddedAws, functions: dict[str, Function]
 ) -> None:
     key = embedded.stack.resources["SigningKey"].attributes["Arn"]
-    archived = f"{embedded.stack.resources['Archive'].attributes['Arn']}/trails/day=2026-11-21/run.jsonl.gz"
     stack = embedded.stack_name
     assert [name for name, each in functions.items() if each.allows(Need("kms:Sign", key))] == [f"{stack}-seal"]
-    writers = [name for name, each in functions.items() if each.allows(Need("s3:PutObject", archived))]
+    writers = [name for name, each in functions.items() if each.allows(writing(embedded))]
     assert writers == [f"{stack}-archive"]
 
 

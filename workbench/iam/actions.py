@@ -77,6 +77,17 @@ def _may(action: str, resources: Resources) -> Rule:
     return rule
 
 
+def _may_create(action: str, resources: Resources) -> Rule:
+    """The same, and S3 tells IAM whether it is to be written only where nothing is."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        only = request.parameters.get("IfNoneMatch")
+        for resource in resources(request):
+            yield Need(action, resource, frozenset({("s3:if-none-match", only)} if only else ()))
+
+    return rule
+
+
 def _through_key(service: str, actions: tuple[str, ...], resources: Resources) -> Rule:
     """The service uses the resource's customer managed key in the caller's name."""
 
@@ -460,7 +471,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "s3:ListObjectVersions": (_may("s3:ListBucketVersions", _bucket),),
     "s3:ListObjectsV2": (_may("s3:ListBucket", _bucket),),
     # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
-    "s3:PutObject": (_may("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
+    "s3:PutObject": (_may_create("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
     "sagemaker-runtime:InvokeEndpoint": (_may("sagemaker:InvokeEndpoint", _ENDPOINT),),
     "sagemaker:DescribeEndpoint": (_may("sagemaker:DescribeEndpoint", _ENDPOINT),),
     "sagemaker:DescribeEndpointConfig": (_may("sagemaker:DescribeEndpointConfig", _ENDPOINT_CONFIG),),

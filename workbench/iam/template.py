@@ -13,8 +13,10 @@ from workbench.embedded.stack import Stack
 from workbench.embedded.template import Resolver, TemplateError, read, translated
 from workbench.iam.actions import EVERYTHING, Need
 
-_COMPARED = {"ArnEquals", "ArnLike", "StringEquals", "StringLike"}
-"""The condition operators that the proof understands. Of these StringEquals alone knows no wildcards."""
+_COMPARED = {"ArnEquals", "ArnLike", "Null", "StringEquals", "StringLike"}
+"""The condition operators that the proof understands. Of those that compare StringEquals alone knows no wildcards."""
+_ENCRYPTED = {"Bool": {"aws:SecureTransport": "false"}}
+"""The condition of what speaks of requests over HTTP without TLS, which no function of the stack makes."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Condition:
     def holds(self, context: frozenset[tuple[str, str]]) -> bool:
         """Whether it holds for a request. What the request does not have does not match."""
         told = dict(context).get(self.key)
+        if self.operator == "Null":
+            return (told is None) == (self.values == ("true",))
         if told is None:
             return False
         if self.operator == "StringEquals":
@@ -152,6 +156,7 @@ class _Reader:
             for statement in self._resolve(document)["Statement"]:
                 yield _statement(role, statement)
         yield from self._by_keys(role)
+        yield from self._by_buckets(role)
 
     def _by_keys(self, role: str) -> Iterator[Statement]:
         """What the policies of keys allow the role itself: in the same account that is enough."""
@@ -162,6 +167,21 @@ class _Reader:
                 if arn in _listed(statement["Principal"].get("AWS", ())):
                     own = {name: value for name, value in statement.items() if name != "Principal"}
                     yield _statement(f"the policy of {logical}", own | {"Resource": key})
+
+    def _by_buckets(self, role: str) -> Iterator[Statement]:
+        """What the policies of buckets deny the role, and allow it itself."""
+        arn = self._stack.resources[role].attributes["Arn"]
+        for logical, properties in self._of_type("AWS::S3::BucketPolicy"):
+            for statement in self._resolve(properties["PolicyDocument"])["Statement"]:
+                principal, condition = statement["Principal"], dict(statement.get("Condition", {}))
+                named = principal == "*" or arn in _listed(principal.get("AWS", ()))
+                spared = condition.pop("ArnNotEquals", {})
+                if set(spared) - {"aws:PrincipalArn"}:
+                    raise TemplateError(f"{logical} compares {', '.join(spared)}, which the proof cannot read")
+                if not named or condition == _ENCRYPTED or arn in _listed(spared.get("aws:PrincipalArn", ())):
+                    continue
+                own = {name: value for name, value in statement.items() if name not in {"Condition", "Principal"}}
+                yield _statement(f"the policy of {logical}", own | ({"Condition": condition} if condition else {}))
 
     # What Lambda does with the role before and after the function's own code
 
