@@ -258,6 +258,7 @@ def test_no_policy_of_a_resource_gives_more_than_the_roles_have(embedded: Embedd
         "AWS::IAM::ManagedPolicy",
         "AWS::S3::BucketPolicy",
         "AWS::SNS::TopicPolicy",
+        "AWS::SQS::QueuePolicy",
     }
     assert not any("ResourcePolicy" in table for table in of_type["AWS::DynamoDB::Table"])
     given = [
