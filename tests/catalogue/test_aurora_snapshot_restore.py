@@ -75,6 +75,11 @@ def given(**more: Any) -> Input:
     return Input.model_validate_json(json.dumps(values | more))
 
 
+def swap(**more: Any) -> Input:
+    """A swap for which the new cluster's status is proof enough."""
+    return given(**{"replace": "swap", "proved_by": "status"} | more)
+
+
 def snapshot(**more: Any) -> Snapshot:
     values = {
         "arn": ARN,
@@ -223,13 +228,13 @@ CASES = [
         "a cluster that cannot be renamed now",
         facts(standing=cluster(status="upgrading")),
         "orders is upgrading, so it can be neither kept in a snapshot nor renamed",
-        given(replace="swap"),
+        swap(),
     ),
     Case(
         "a rename under way",
         facts(ours=made("orders-20261120-010000", status="renaming", becomes="orders")),
         "orders-20261120-010000 is being renamed to orders; look again",
-        given(replace="swap"),
+        swap(),
     ),
     Case("the key is disabled", facts(key=Key(arn=KEY, state="Disabled")), f"{KEY} is disabled"),
     Case("the snapshot's key", facts(source_key=Key(arn=KEY, state="Disabled")), "is disabled, so the snapshot"),
@@ -374,6 +379,18 @@ CASES = [
         facts(snapshot=snapshot(engine="aurora-mysql")),
         "The snapshot is of aurora-mysql, and users are set up and checks made in PostgreSQL only",
         given(admin_secret=ADMIN, users=USERS),
+    ),
+    Case(
+        "a swap in which nobody would look into the new cluster",
+        facts(standing=cluster()),
+        "orders would be replaced by a cluster that nobody has connected to; name the master user's secret",
+        given(replace="swap"),
+    ),
+    Case(
+        "a swap that was aborted half-way and would be gone on with like that",
+        facts(aside=cluster("orders-replaced-1", tags={TARGET: "orders", REPLACED_BY: MARK})),
+        "orders-replaced-1 would be replaced by a cluster that nobody has connected to",
+        given(replace="swap"),
     ),
     Case("no secret", facts(secrets={}), f"There is no secret {ADMIN}", given(admin_secret=ADMIN)),
     Case(
@@ -580,7 +597,7 @@ def test_a_swap_proves_the_new_cluster_before_it_touches_the_old_one() -> None:
 
 
 def test_a_swap_takes_over_what_the_old_cluster_has() -> None:
-    asked = given(replace="swap", subnet_group=None, security_groups=[])
+    asked = swap(subnet_group=None, security_groups=[])
     decision = decide(asked, facts(standing=cluster(), instances=(instance(),)), NOW)
     restore = change_of(decision, calls.RESTORE).parameters
     assert restore["DBSubnetGroupName"] == "old-subnets"
@@ -590,8 +607,30 @@ def test_a_swap_takes_over_what_the_old_cluster_has() -> None:
     assert change_of(decision, calls.INSTANCES).parameters["DBInstanceClass"] == "db.r6g.2xlarge"
 
 
+@pytest.mark.parametrize(
+    ("asked", "engine", "says"),
+    [
+        (swap(), "aurora-postgresql", "the input names no admin_secret"),
+        (given(replace="swap"), "aurora-mysql", "is of aurora-mysql, and checks are made in PostgreSQL only"),
+    ],
+)
+def test_a_swap_that_only_the_status_proves_is_warned_of(asked: Input, engine: str, says: str) -> None:
+    decision = decide(asked, facts(standing=cluster(engine=engine), snapshot=snapshot(engine=engine)), NOW)
+    assert decision.verdict is Verdict.REMEDIABLE
+    (found,) = [finding for finding in decision.findings if finding.id == "not-connected"]
+    assert found.severity is Severity.WARNING
+    assert says in found.evidence
+    assert found.meaning.startswith("only the status of the new cluster is proved before orders is replaced")
+
+
+def test_a_restore_that_replaces_nothing_may_do_without_connecting() -> None:
+    decision = decide(given(), facts(), NOW)
+    (found,) = [finding for finding in decision.findings if finding.id == "not-connected"]
+    assert (decision.verdict, found.severity) == (Verdict.REMEDIABLE, Severity.INFO)
+
+
 def test_a_swap_with_nothing_there_is_a_plain_restore() -> None:
-    decision = decide(given(replace="swap"), facts(), NOW)
+    decision = decide(swap(), facts(), NOW)
     assert phases(decision) == [calls.RESTORE, calls.INSTANCES, calls.HAND_OVER]
     assert change_of(decision, calls.RESTORE).parameters["DBClusterIdentifier"] == "orders"
 
@@ -686,7 +725,7 @@ def test_it_is_kept_unless_no_snapshot_can_be_made_and_waited_for_where_one_can_
 
 
 def test_a_swap_goes_back_by_name_and_keeps_what_was_written_under_the_name() -> None:
-    decision = decide(given(replace="swap"), facts(standing=cluster()), NOW)
+    decision = decide(swap(), facts(standing=cluster()), NOW)
     named = change_of(decision, calls.NAME)
     assert isinstance(named.undo, Undo)
     assert [call.operation for call in named.undo.calls] == ["rds:CreateDBClusterSnapshot", "rds:ModifyDBCluster"]
@@ -728,7 +767,7 @@ def test_instances_that_carry_our_tag_are_adopted_too() -> None:
 
 def test_a_temporary_cluster_of_an_aborted_swap_is_adopted_under_its_name() -> None:
     there = made("orders-20261120-010000", members=())
-    decision = decide(given(replace="swap"), facts(standing=cluster(), ours=there), NOW)
+    decision = decide(swap(), facts(standing=cluster(), ours=there), NOW)
     assert change_of(decision, calls.RESTORE).adopts
     assert change_of(decision, calls.NAME).parameters["DBClusterIdentifier"] == "orders-20261120-010000"
 
@@ -737,7 +776,7 @@ def test_an_old_cluster_that_an_aborted_swap_has_renamed_is_adopted_so_that_an_u
     there = made("orders-20261120-010000", members=("orders-1",))
     aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
     world = facts(ours=there, aside=aside, instances=(instance(of=there.name, tags={RESTORES: MARK}),))
-    decision = decide(given(replace="swap"), world, NOW)
+    decision = decide(swap(), world, NOW)
     assert [(change.phase, change.adopts) for change in decision.changes] == [
         (calls.RESTORE, True),
         (calls.INSTANCES, True),
@@ -755,7 +794,7 @@ def test_an_old_cluster_that_an_aborted_swap_has_renamed_is_adopted_so_that_an_u
 def test_what_is_derived_from_the_old_cluster_is_still_known_when_that_has_stepped_aside() -> None:
     there = made("orders-20261120-010000", members=())
     aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
-    asked = given(replace="swap", subnet_group=None, security_groups=[])
+    asked = swap(subnet_group=None, security_groups=[])
     decision = decide(asked, facts(ours=there, aside=aside), NOW)
     assert resolved(asked, decision).subnet_group == "old-subnets"
 
@@ -764,7 +803,7 @@ def test_a_swap_that_was_aborted_after_the_naming_is_gone_on_with_and_can_still_
     there = made(members=("orders-x-1",))
     aside = cluster("orders-replaced-20261120-010000", tags={TARGET: "orders", REPLACED_BY: MARK})
     world = facts(standing=there, ours=there, aside=aside, instances=(instance("orders-x-1", tags={RESTORES: MARK}),))
-    decision = decide(given(replace="swap"), world, NOW)
+    decision = decide(swap(), world, NOW)
     adopted = [change.phase for change in decision.changes if change.adopts]
     assert adopted == [calls.RESTORE, calls.INSTANCES, calls.STEP_ASIDE, calls.STEP_ASIDE, calls.NAME]
     restore = change_of(decision, calls.RESTORE)
@@ -1016,7 +1055,7 @@ def test_what_a_replaced_cluster_held_is_deleted_later_than_the_cluster() -> Non
 
 
 def test_what_is_left_behind_says_until_when() -> None:
-    asked = given(replace="swap", kms_key=OTHER_KEY, retention={"snapshots_days": 30, "clusters_days": 7})
+    asked = swap(kms_key=OTHER_KEY, retention={"snapshots_days": 30, "clusters_days": 7})
     decision = decide(asked, facts(standing=cluster(), key=Key(arn=OTHER_KEY, state="Enabled")), NOW)
 
     def day(phase: str, number: int = 0) -> str | None:

@@ -195,6 +195,7 @@ def reported(aws: EmbeddedAws) -> None:
     aws.rds.do("ModifyDBCluster", {"DBClusterIdentifier": "reporting-replaced-october", **_PROTECT})
     kept = {TARGET: "reporting", RESTORES: "reporting from a month ago", PART: BEFORE, DELETE_AFTER: "2020-01-02"}
     rds.snapshot(aws, "reporting-replaced-october", "reporting-before-october", Tags=_tags(kept))
+    secrets(aws)
     stale = {TARGET: "reporting", RESTORES: "reporting from long ago", PART: "copy", DELETE_AFTER: "2020-01-03"}
     rds.snapshot(aws, "reporting", "reporting-copy-september", Tags=_tags(stale | {ARCHIVED: "then"}))
 
@@ -399,7 +400,7 @@ OLD = {
 NIGHTLY: dict[str, Any] = {
     "clusters": {
         "orders": OLD,
-        "reporting": restored(of=source_of("reporting"), instances={"reporting-<when>-1": "available"}),
+        "reporting": restored(of=source_of("reporting"), instances={"reporting-<when>-1": "available"}, data_api=True),
         "reporting-replaced-<when>": {
             **OLD,
             "instances": {"reporting-1": "available"},
@@ -614,7 +615,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         event="nightly",
         arrange=reported,
         world_after={**NIGHTLY, "snapshots": {**NIGHTLY["snapshots"], "reporting-last-<when>": snapshot()}},
-        changes=12,
+        changes=14,
         passes=(calls.DELETE,),
     ),
     replace(
@@ -734,7 +735,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "RemediationFailed",
         event="nightly",
         arrange=reported,
-        changes=8,
+        changes=10,
         on_state={"Verify": verification_is_denied},
     ),
     unchanged(
@@ -754,7 +755,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             },
             "snapshots": {**NIGHTLY["snapshots"], "reporting-copy-september": snapshot("copy", archived=True)},
         },
-        changes=10,
+        changes=12,
     ),
     unchanged(
         "aborted-while-restoring",

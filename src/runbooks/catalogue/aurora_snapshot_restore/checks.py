@@ -40,6 +40,18 @@ def objection_to_input(given: Input, region: str, database: Snapshot | Cluster) 
     return None
 
 
+def objection_to_proof(given: Input, facts: Facts, snapshot: Snapshot) -> Decision | None:
+    """A cluster is to be replaced by one that nobody would have looked into; in MySQL nobody can: that is a finding."""
+    old = facts.old
+    if old is None or snapshot.engine != POSTGRES or given.admin_secret is not None or given.proved_by == "status":
+        return None
+    return refused(
+        f"{old.name} would be replaced by a cluster that nobody has connected to; name the master user's secret as"
+        " admin_secret, and best what the database must have as checks. If its status is to be proof enough, say"
+        " proved_by: status."
+    )
+
+
 def objection_to_secrets(given: Input, facts: Facts) -> Decision | None:
     """A secret that does not exist, or that is going."""
     for name in _secrets_of(given):
@@ -265,7 +277,7 @@ def _of_class(given: Input, facts: Facts, want: Wanted) -> Decision | None:
     if want.instance_class.startswith("db.t") and given.admin_secret is not None:
         return refused(
             f"The instance class {want.instance_class} has no RDS Data API, over which the users and checks go; choose"
-            " one that is no db.t, or restore without admin_secret."
+            " one that is no db.t, or restore without admin_secret (a swap then wants proved_by: status)."
         )
     if want.instance_class == "db.serverless" and given.capacity is None:
         return refused("The instance class db.serverless needs bounds; give capacity with min and max.")

@@ -48,6 +48,7 @@ def _of_snapshot(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted, n
         *checks.objections(given, facts, snapshot, want),
         checks.objection_to_leftovers(facts),
         checks.objection_to_input(given, facts.region, snapshot),
+        checks.objection_to_proof(given, facts, snapshot),
         checks.objection_to_secrets(given, facts),
     ]
     for objection in objections:

@@ -7,6 +7,7 @@ from datetime import datetime
 from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Facts
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.tags import RESTORES
+from runbooks.catalogue.aurora_snapshot_restore.wanted import MYSQL
 from runbooks.model import Finding, Severity
 
 _CLUSTER, _SNAPSHOT = "RDS Cluster Issues", "Snapshot Issues"
@@ -15,7 +16,7 @@ _KEY = "KMS Key Issues"
 
 def findings(given: Input, facts: Facts, now: datetime) -> list[Finding]:
     """What was seen, worst first."""
-    found = [*_of_target(given, facts), *_of_snapshot(given, facts), *_of_leftovers(facts)]
+    found = [*_of_target(given, facts), *_of_snapshot(given, facts), *_of_proof(given, facts), *_of_leftovers(facts)]
     order = list(reversed(Severity))
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
@@ -54,10 +55,20 @@ def _of_snapshot(given: Input, facts: Facts) -> list[Finding]:
     if not snapshot.encrypted and given.kms_key is None:
         meaning = "the cluster is not encrypted either; name a kms_key to have it so"
         found.append(_found("not-encrypted", Severity.WARNING, f"{snapshot.id} is not encrypted", meaning, _KEY))
-    if given.admin_secret is None:
-        evidence, meaning = "the input names no admin_secret", "nobody connects to the database to see whether it works"
-        found.append(_found("not-connected", Severity.INFO, evidence, meaning))
     return found
+
+
+def _of_proof(given: Input, facts: Facts) -> list[Finding]:
+    """Nobody connects to the new cluster, which weighs more where another one goes for it."""
+    if given.admin_secret is not None:
+        return []
+    evidence, old, meaning = "the input names no admin_secret", facts.old, "nobody connects to the database"
+    if old is None:
+        return [_found("not-connected", Severity.INFO, evidence, f"{meaning} to see whether it works")]
+    if facts.snapshot is not None and facts.snapshot.engine == MYSQL:
+        evidence = f"the snapshot {facts.snapshot.id} is of {MYSQL}, and checks are made in PostgreSQL only"
+    meaning = f"only the status of the new cluster is proved before {old.name} is replaced: {meaning}"
+    return [_found("not-connected", Severity.WARNING, evidence, meaning)]
 
 
 def _of_leftovers(facts: Facts) -> list[Finding]:

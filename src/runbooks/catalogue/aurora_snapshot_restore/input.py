@@ -188,6 +188,11 @@ class Input(RunInput):
     replace: Literal["never", "swap"] = Field(
         "never", description="swap: a cluster of that name steps aside under a dated name once the new one is proved"
     )
+    proved_by: Literal["connecting", "status"] = Field(
+        "connecting",
+        description="for a swap in PostgreSQL: connecting wants an admin_secret; status: that RDS calls the new cluster"
+        " available is proof enough",
+    )
     subnet_group: GroupName | None = Field(None, description="DB subnet group; with swap that of the cluster there")
     security_groups: tuple[SecurityGroup, ...] = Field((), description="with swap those of the cluster there")
     instance_class: Annotated[str, StringConstraints(pattern=r"^db\.[a-z0-9.-]+$")] | None = Field(
@@ -208,7 +213,8 @@ class Input(RunInput):
     deletion_protection: bool = Field(True, description="whether the cluster is protected in the end")
     database: SqlName = Field("postgres", description="where users are set up and checks are made")
     admin_secret: SecretId | None = Field(
-        None, description="who may set up users, with the snapshot's password; without it nobody connects"
+        None,
+        description="who may set up users, with the snapshot's password; without it nobody connects, see proved_by",
     )
     users: tuple[DatabaseUser, ...] = Field((), description="roles of the database, set up once it runs")
     checks: Checks | None = Field(None, description="schemas that must be there, and least numbers of rows")
