@@ -322,14 +322,23 @@ def test_who_is_asked_gets_the_plan_and_the_commands_over_sns_and_the_bus(
         assert told in text
     lines = text.splitlines()
     assert f"runbook approve {run_id} --plan {plan} --comment seen --stack runbooks-dev --region {aws.region}" in lines
-    (curl,) = [shlex.split(line) for line in lines if line.startswith("curl ")]
-    assert curl[-1] == f"{aws.api_url}/runs/{run_id}/approval"
-    assert f"aws:amz:{aws.region}:execute-api" in curl
+    curls = [shlex.split(line) for line in lines if line.startswith("curl ")]
+    for curl in curls:
+        assert curl[-1] == f"{aws.api_url}/runs/{run_id}/approval"
+        assert f"aws:amz:{aws.region}:execute-api" in curl
+    ballots = [json.loads(curl[curl.index("-d") + 1]) for curl in curls]
+    assert [(ballot["decision"], ballot["plan_hash"]) for ballot in ballots] == [("approve", plan), ("deny", plan)]
     (event,) = until(lambda: aws.events)
     assert (event["source"], event["detail-type"]) == ("runbooks-dev", "Runbook Approval Requested")
     assert event["detail"]["text"] == text
-    ballot = json.loads(curl[curl.index("-d") + 1])
-    assert bob.send("POST", curl[-1].removeprefix(aws.api_url), ballot).status == 200
+    assert (
+        event["detail"]["commands"].items()
+        >= {
+            "approve": next(line for line in lines if line.startswith("runbook approve ")),
+            "deny": next(line for line in lines if line.startswith("runbook deny ")),
+        }.items()
+    )
+    assert bob.send("POST", curls[0][-1].removeprefix(aws.api_url), ballots[0]).status == 200
     assert ended(aws, ledger, run_id).outcome == "SUCCEEDED"
 
 

@@ -100,8 +100,8 @@ def reader(aws: EmbeddedAws) -> Callable[[str], Reader]:
     return lambda name: Reader(aws, name)
 
 
-def approve(aws: EmbeddedAws, bob: Reader, line: str) -> Run:
-    """Bob reads the message and pastes the line; the run, once it has ended."""
+def approve(aws: EmbeddedAws, bob: Reader, line: str, pastes: str = "curl ") -> Run:
+    """Bob reads the message and pastes the line, or its first that begins so; the run, once it has ended."""
     ledger = ledger_of(aws.outputs, aws.client("dynamodb"))
     give_up = time.monotonic() + 60
     while not (asked := [each["message"] for each in aws.messages if "Approve?" in each["subject"]]):
@@ -109,7 +109,7 @@ def approve(aws: EmbeddedAws, bob: Reader, line: str) -> Run:
         time.sleep(0.05)
     bob.knows["RUN"] = re.search(r"^Run (\S+)$", asked[0], re.MULTILINE)[1]
     bob.knows["PLAN_HASH"] = re.search(r"^Plan (\w+)$", asked[0], re.MULTILINE)[1]
-    bob.runs(line or next(each for each in asked[0].splitlines() if each.startswith("curl ")))
+    bob.runs(line or next(each for each in asked[0].splitlines() if re.match(pastes, each)))
     while (run := ledger.find(bob.knows["RUN"])) is None or run.status == "open":
         assert time.monotonic() < give_up
         time.sleep(0.05)
@@ -135,6 +135,26 @@ def test_from_the_console(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> 
     audit, verification = lines_of(CONSOLE, "## Read how it ended")
     assert json.loads(bob.runs(audit))["entries"][0]["event"] == "run.started"
     assert json.loads(bob.runs(verification))["whole"] is True
+
+
+@pytest.mark.parametrize(
+    ("pastes", "outcome"),
+    [
+        ("runbook approve ", "SUCCEEDED"),
+        ("curl .*approve", "SUCCEEDED"),
+        ("runbook deny ", "ApprovalDenied"),
+        ("curl .*deny", "ApprovalDenied"),
+    ],
+)
+def test_every_line_of_the_message_decides_as_it_says(
+    aws: EmbeddedAws, reader: Callable[[str], Reader], pastes: str, outcome: str
+) -> None:
+    alice, bob = reader("alice"), reader("bob")
+    (line,) = lines_of(README, "**From the console.**")
+    alice.runs(line)
+    run = approve(aws, bob, "", pastes)
+    assert (run.error_name or run.outcome) == outcome
+    assert verified(aws, run) == (outcome == "SUCCEEDED")
 
 
 def test_by_api(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> None:

@@ -20,21 +20,30 @@ def diff(number: int, change: Change) -> str:
 
 
 def commands(settings: Settings, run_id: str, plan_hash: str) -> dict[str, str]:
-    """How to decide, by what with: `approve` and `deny` with the CLI, `curl` from any shell with AWS credentials."""
+    """How to decide: `approve` and `deny` with the CLI; `curl_approve` and `curl_deny` from any shell with AWS
+    credentials, which `credentials` puts where curl finds them.
+    """
     where = f"--stack {shlex.quote(settings.system)} --region {settings.region}"
-    ballot = json.dumps({"decision": "approve", "plan_hash": plan_hash, "comment": "seen"})
+
+    def curl(decision: str, comment: str) -> str:
+        ballot = json.dumps({"decision": decision, "plan_hash": plan_hash, "comment": comment})
+        return (
+            f"curl --aws-sigv4 aws:amz:{settings.region}:execute-api"
+            ' --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"'
+            f" -d '{ballot}' {settings.api_url}/runs/{run_id}/approval"
+        )
+
     return {
         "approve": f"runbook approve {run_id} --plan {plan_hash} --comment seen {where}",
         "deny": f"runbook deny {run_id} --plan {plan_hash} --comment 'not now' {where}",
         "credentials": 'eval "$(aws configure export-credentials --format env)"',
-        "curl": f"curl --aws-sigv4 aws:amz:{settings.region}:execute-api"
-        ' --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"'
-        f" -d '{ballot}' {settings.api_url}/runs/{run_id}/approval",
+        "curl_approve": curl("approve", "seen"),
+        "curl_deny": curl("deny", "not now"),
     }
 
 
 def text(settings: Settings, run: Run, plan: Plan, approval: Approval, found: str) -> str:
-    """The message. It ends with what to paste into a terminal or CloudShell."""
+    """The message. It ends with what to paste into a terminal or CloudShell, to approve and to deny."""
     changes = "\n".join(diff(number, change) for number, change in enumerate(plan.changes, 1))
     vouched = "AWS vouches for the name" if run.identity == "verified" else "unverified: the name is only claimed"
     how = commands(settings, run.run_id, plan.hash)
@@ -42,8 +51,10 @@ def text(settings: Settings, run: Run, plan: Plan, approval: Approval, found: st
         f"Run {run.run_id}\nTargets: {', '.join(run.targets)}\nRequested by: {run.requested_by} ({vouched})\n"
         f"Why: {run.why}\nFound: {found}\n\nPlan {plan.hash}\n{changes}\n\n"
         f"Decide before {approval.expires_at}; whoever asked for the run cannot.\n\n"
-        f"In a terminal:\n\n{how['approve']}\n{how['deny']}\n\n"
-        f"In CloudShell:\n\n{how['credentials']}\n{how['curl']}\n"
+        f"To approve, in a terminal:\n\n{how['approve']}\n\n"
+        f"or in CloudShell:\n\n{how['credentials']}\n{how['curl_approve']}\n\n"
+        f"To deny, in a terminal:\n\n{how['deny']}\n\n"
+        f"or in CloudShell:\n\n{how['credentials']}\n{how['curl_deny']}\n"
     )
 
 
