@@ -17,6 +17,7 @@ from typing import Any
 
 from runbooks import catalogue
 from runbooks.errors import FailureNotRecorded
+from runbooks.frame.advice import next_step
 from runbooks.model import Phase, Runbook
 from workbench.asl import standard
 from workbench.asl.example import example_input
@@ -465,8 +466,12 @@ def _add_ending(machine: _Machine) -> None:
         "Failure not recorded",
         "The sweep that looks for ended executions closes the run later.",
         error=FailureNotRecorded.__name__,
-        cause="The run failed and the failure could not be recorded. The sweep closes the run within 15 minutes; until "
-        "then its target may stay locked.",
+        cause=next_step(
+            FailureNotRecorded.__name__,
+            "The run failed and the failure could not be recorded. The sweep closes the run within 15 minutes; until "
+            "then its target may stay locked.",
+        )
+        + ".",
     )
 
 

@@ -17,6 +17,7 @@ from runbooks.api.views import Stopped
 from runbooks.aws.failures import translate
 from runbooks.aws.redaction import redact
 from runbooks.errors import RunClosed
+from runbooks.frame.advice import with_next_step
 from runbooks.frame.step import frame
 from runbooks.model import Model
 
@@ -43,10 +44,9 @@ def stop_run(run_id: RunId, why: Annotated[Reason, Body()]) -> Response[Stopped]
     except RunClosed as closed:
         raise Problem(409, "The run has ended", str(closed)) from None
     client = frame().client("stepfunctions")
+    cause = with_next_step("RunAborted", f"Stopped by {identity}: {reason or 'no reason given'}", run_id)
     try:
-        client.stop_execution(
-            executionArn=run.execution_arn, error="Stopped", cause=f"{identity}: {reason or 'no reason given'}"
-        )
+        client.stop_execution(executionArn=run.execution_arn, error="Stopped", cause=cause)
     except client.exceptions.ExecutionDoesNotExist:
         raise Problem(409, "The run has ended", f"AWS does not know the execution of {run_id} any more") from None
     except (BotoCoreError, ClientError) as failure:

@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from runbooks import clock
 from runbooks.frame import asking
+from runbooks.frame.advice import next_step
 from runbooks.frame.step import Frame, logger
 from runbooks.model import Plan
 from runbooks.store.runs import Approval, Run
@@ -66,7 +67,7 @@ def tell_end(frame: Frame, run: Run) -> None:
             f"[{frame.settings.stage}] {run.runbook} {ended}",
             f"Run {run.run_id} ended {ended} at {run.ended_at}\nTargets: {', '.join(run.targets) or 'none'}\n"
             f"Requested by: {run.requested_by or 'unknown'}\nWhy: {run.why}\n"
-            f"{run.error_cause or run.decision_reason}\n\nThe trail: runbook audit show {run.run_id}\n",
+            f"{_what_came_of_it(run)}\n\nThe trail: runbook audit show {run.run_id}\n",
         )
     except (BotoCoreError, ClientError) as failure:
         logger.error(
@@ -74,3 +75,10 @@ def tell_end(frame: Frame, run: Run) -> None:
         )
         return
     frame.ledger.mark_notified(run)
+
+
+def _what_came_of_it(run: Run) -> str:
+    """Why the run ended so; and if it failed or was stopped, what to do next."""
+    if run.error_name is None:
+        return run.decision_reason
+    return next_step(run.error_name, run.error_cause or f"It ended {run.outcome}")

@@ -14,6 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runbooks import clock
 from runbooks.aws.redaction import redact
 from runbooks.errors import RunbookError
+from runbooks.frame.advice import with_next_step
 from runbooks.frame.notify import count, tell_end
 from runbooks.frame.outcome import after_verification, describe
 from runbooks.frame.step import Frame, frame, logger
@@ -50,13 +51,14 @@ def reap(frame: Frame, run: Run, status: str, error: str) -> Run:
     )
     following = f" The next run would: {'; '.join(seen['next'])}" if seen.get("next") else ""
     ended = f"the execution ended {status}{f' ({error})' if error else ''}"
-    cause = f"{ended}; {happened}. Now: {seen['now']}{following}"
+    name = _ERRORS.get(status, "StepFailed")
+    cause = with_next_step(name, f"{ended}; {happened}. Now: {seen['now']}{following}", run.run_id)
     unsettled = [r for r in records.values() if r.status in {ChangeStatus.INTENDED, ChangeStatus.UNDOING}]
     busy_until = max((clock.parse(record.deadline) for record in unsettled), default=None)
     run = ledger.close(
         run,
         outcome=status if status != "SUCCEEDED" else "FAILED",
-        error_name=_ERRORS.get(status, "StepFailed"),
+        error_name=name,
         error_cause=redact(cause),
         detail={"seconds": round((now - clock.parse(run.started_at)).total_seconds())},
         state=STATE,

@@ -179,7 +179,9 @@ class Names(BaseModel):
 class Input(RunInput):
     """The snapshot to restore, and what the cluster is to be like."""
 
-    snapshot: SnapshotChoice = Field(description="one of id, arn, latest_of (a cluster), prefix (with date)")
+    snapshot: SnapshotChoice = Field(
+        description='one of id, arn, latest_of (a cluster), prefix (with date), e.g. {"latest_of": "orders"}'
+    )
     target: Identifier = Field(description="the cluster's name when all is done, e.g. orders")
     source_region: Region | None = Field(None, description="where the snapshot lies; the target's region if absent")
     source_account: Alias | None = Field(
