@@ -36,8 +36,8 @@ def test_a_section_has_title_risk_inputs_phases_and_the_way_to_the_procedure(nam
     own = [field for field in runbook.input.model_fields if field not in RunInput.model_fields]
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == sorted(own)
     for phase in runbook.phases:
-        name = f"{phase.name} (once it is verified)" if phase.after_verification else phase.name
-        assert f"| {name} | {phase.question} |" in text
+        listed = f"{phase.name} (once it is verified)" if phase.after_verification else phase.name
+        assert f"| {listed} | {phase.question} |" in text
     (link,) = re.findall(r"\[README\]\((.+?)\)", text)
     assert (ROOT / "docs" / link).resolve() == catalogue.FOLDER / name.replace("-", "_") / "README.md"
     assert (ROOT / "docs" / link).exists()
