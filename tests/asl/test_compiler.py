@@ -9,6 +9,7 @@ from statelint.linter import Linter
 
 from runbooks import catalogue
 from runbooks.errors import TRANSIENT
+from runbooks.frame.step import LEASE
 from runbooks.model import Runbook
 from workbench.asl import compiler, rules, standard
 from workbench.asl.compiler import compile_runbook, drift, file_of, render, write_all
@@ -323,3 +324,15 @@ def test_only_the_compiler_imports_the_sdk() -> None:
         if re.search(r"^\s*(from|import) (stepfunctions|sagemaker)\b", path.read_text(), re.MULTILINE)
     ]
     assert importing == ["asl/compiler.py"]
+
+
+def test_an_acting_function_that_gets_longer_is_outlived_by_its_task_and_outlived_by_the_lease() -> None:
+    for name, seconds in standard.LONGER_ACTING.items():
+        states = compile_runbook(catalogue.load(name))["States"]
+        acting = [
+            state["TimeoutSeconds"]
+            for state in states.values()
+            if state["Type"] == "Task" and state["Parameters"]["FunctionName"] == standard.ACT.arn
+        ]
+        assert set(acting) == {seconds + standard.MARGIN}
+        assert LEASE.total_seconds() > seconds + standard.MARGIN

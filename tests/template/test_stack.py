@@ -10,6 +10,7 @@ import pytest
 from runbooks import catalogue
 from runbooks.api.document import document
 from runbooks.settings import Settings
+from workbench.asl import standard
 
 from .conftest import Resources, of_type
 
@@ -208,7 +209,7 @@ def of_runbooks() -> dict[str, tuple[str, str, int]]:
         f"{name.title().replace('-', '')}{role.title()}Function": (
             f"runbooks.frame.{role}.handler",
             f"${{AWS::StackName}}-{name}-{role}",
-            60,
+            standard.act_of(name).timeout if role == "act" else standard.DIAGNOSE.timeout,
         )
         for name in catalogue.names()
         for role in ("diagnose", "act")

@@ -114,6 +114,22 @@ def test_no_answer_leaves_the_effect_unknown() -> None:
         raise ReadTimeoutError(endpoint_url="x")
 
 
+@pytest.mark.parametrize(
+    ("service", "changing", "patience"), [("sagemaker-runtime", True, 70), ("sagemaker", True, 20), ("ecs", False, 10)]
+)
+def test_a_model_gets_the_time_that_it_may_take_and_everything_else_is_given_up_sooner(
+    aws: AwsSession, service: str, changing: bool, patience: int
+) -> None:
+    config = aws._client(service, REGION, None, changing=changing).meta.config
+    assert config.read_timeout == patience
+    assert config.connect_timeout == 3
+
+
+def test_an_invocation_is_sent_once(aws: AwsSession) -> None:
+    config = aws._client("sagemaker-runtime", REGION, None, changing=True).meta.config
+    assert config.retries["total_max_attempts"] == 1
+
+
 def test_a_call_that_was_never_sent_had_no_effect(aws: AwsSession) -> None:
     with pytest.raises(AwsRejected, match="was not sent"), translated("ecs:DescribeClusters"):
         aws.client("ecs").describe_clusters(clusters=7)

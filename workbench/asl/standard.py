@@ -12,6 +12,9 @@ FRAME_TIMEOUT = 30
 """Seconds that `template.yaml` gives a frame function."""
 RUNBOOK_TIMEOUT = 60
 """Seconds that `template.yaml` gives a runbook's own two functions."""
+LONGER_ACTING = {"sagemaker-variant-fix": 150}
+"""Seconds of the acting functions that get more, by runbook: a model may take a minute to answer a probe, and two
+variants are probed one after the other. What is not done by then the next delivery of the step goes on with."""
 MARGIN = 15
 """Seconds that a task outlives its function, so that no function still runs when its task has been given up."""
 
@@ -96,5 +99,11 @@ FINISH = Function("FinishFunctionArn", FRAME_TIMEOUT)
 FAIL = Function("FailFunctionArn", FRAME_TIMEOUT)
 DIAGNOSE = Function("DiagnoseFunctionArn", RUNBOOK_TIMEOUT)
 ACT = Function("ActFunctionArn", RUNBOOK_TIMEOUT)
+
+
+def act_of(runbook: str) -> Function:
+    """The acting function of the runbook of that name."""
+    return Function(ACT.substitution, LONGER_ACTING.get(runbook, ACT.timeout))
+
 
 FUNCTIONS = (BEGIN, LOCK, APPROVAL, FINISH, FAIL, DIAGNOSE, ACT)

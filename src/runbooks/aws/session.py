@@ -20,6 +20,9 @@ from runbooks.model import Model
 _PATIENT = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
 _ONCE = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 1})
 """A mutation is sent once: whether to send it again is the step ledger's decision, not the SDK's."""
+_SLOW = {"sagemaker-runtime": 70}
+"""Seconds to wait for an answer, of the services that do the caller's work before they answer. A model may take 60 to
+answer an invocation, and AWS asks for a socket timeout of 70."""
 
 _CALL = "runbooks_call"
 
@@ -130,6 +133,8 @@ class AwsSession:
 
     def _client(self, service: str, region: str, account: str | None, *, changing: bool) -> Any:
         config = _ONCE if changing else _PATIENT
+        if service in _SLOW:
+            config = config.merge(Config(read_timeout=_SLOW[service]))
         if account is not None:
             elsewhere = (service, region, account, changing)
             if elsewhere not in self._elsewhere:
