@@ -25,12 +25,16 @@ def allow(action: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
 
 
-def decisions(aws: EmbeddedAws, *actions: str, **more: Any) -> list[str]:
-    simulated = aws.client("iam").simulate_principal_policy(
+def simulated(aws: EmbeddedAws, *actions: str, **more: Any) -> list[Any]:
+    answer = aws.client("iam").simulate_principal_policy(
         PolicySourceArn=ROLE, ActionNames=list(actions) or [METRICS], **more
     )
-    assert simulated["IsTruncated"] is False
-    return [each["EvalDecision"] for each in simulated["EvaluationResults"]]
+    assert answer["IsTruncated"] is False
+    return list(answer["EvaluationResults"])
+
+
+def decisions(aws: EmbeddedAws, *actions: str, **more: Any) -> list[str]:
+    return [each["EvalDecision"] for each in simulated(aws, *actions, **more)]
 
 
 def test_what_a_statement_allows_is_allowed_and_all_else_is_denied(aws: EmbeddedAws) -> None:
@@ -46,7 +50,27 @@ def test_an_explicit_deny_wins(aws: EmbeddedAws) -> None:
 def test_actions_are_simulated_on_each_resource(aws: EmbeddedAws) -> None:
     role(aws, allow("s3:GetObject", "arn:aws:s3:::models/churn/*"))
     resources = ["arn:aws:s3:::models/churn/model.tar.gz", "arn:aws:s3:::models/other"]
-    assert decisions(aws, "s3:GetObject", ResourceArns=resources) == ["allowed", "implicitDeny"]
+    (result,) = simulated(aws, "s3:GetObject", ResourceArns=resources)
+    assert result["EvalResourceName"] == "arn:${Partition}:s3:::${BucketName}/${KeyName}"
+    assert result["EvalDecision"] == "implicitDeny"
+    found = {each["EvalResourceName"]: each["EvalResourceDecision"] for each in result["ResourceSpecificResults"]}
+    assert found == dict(zip(resources, ["allowed", "implicitDeny"], strict=True))
+
+
+NAMESPACE = "cloudwatch:namespace"
+
+
+@pytest.mark.parametrize(
+    ("told", "decision", "missing"),
+    [("AWS/SageMaker", "allowed", []), ("AWS/Lambda", "implicitDeny", []), (None, "implicitDeny", [NAMESPACE])],
+)
+def test_a_condition_holds_for_what_the_request_is_told_to_be(
+    aws: EmbeddedAws, told: str | None, decision: str, missing: list[str]
+) -> None:
+    role(aws, allow(METRICS, Condition={"StringLike": {NAMESPACE: ["*SageMaker*", "/aws/*"]}}))
+    entry = {"ContextKeyName": NAMESPACE, "ContextKeyValues": [told], "ContextKeyType": "string"}
+    (result,) = simulated(aws, METRICS, ContextEntries=[entry] if told else [])
+    assert (result["EvalDecision"], result["MissingContextValues"]) == (decision, missing)
 
 
 def test_negated_elements_take_everything_else_in(aws: EmbeddedAws) -> None:
@@ -69,7 +93,7 @@ def test_a_role_that_does_not_exist_is_named(aws: EmbeddedAws) -> None:
     assert raised.value.response["Error"]["Code"] == "NoSuchEntity"
 
 
-@pytest.mark.parametrize("more", [{"Condition": {"StringEquals": {"cloudwatch:namespace": "x"}}}, {}])
+@pytest.mark.parametrize("more", [{"Condition": {"DateLessThan": {"aws:CurrentTime": "2027-01-01"}}}, {}])
 def test_what_is_not_simulated_says_so(aws: EmbeddedAws, more: dict[str, Any]) -> None:
     role(aws, allow(METRICS, **more))
     arguments: dict[str, Any] = {} if more else {"CallerArn": "arn:aws:iam::123456789012:user/alice"}

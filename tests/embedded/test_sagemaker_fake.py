@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -23,6 +24,8 @@ class World:
         self.aws = aws
         self.client = aws.client("sagemaker")
         self.runtime = aws.client("sagemaker-runtime")
+        aws.client("iam").create_role(RoleName="churn-endpoint", AssumeRolePolicyDocument="{}")
+        self.allow("s3:GetObject", "kms:Decrypt")
         url = sagemaker.artifact(aws, "models", "churn/model.tar.gz")
         for name in ("churn-1", "churn-2"):
             sagemaker.model(aws, name, url, role=ROLE, image=IMAGE)
@@ -39,6 +42,13 @@ class World:
             Namespace="AWS/SageMaker",
             Period=60,
             Statistic="Sum",
+        )
+
+    def allow(self, *actions: str) -> None:
+        """What the models' execution role may do, and nothing else."""
+        document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
+        self.aws.client("iam").put_role_policy(
+            RoleName="churn-endpoint", PolicyName="own", PolicyDocument=json.dumps(document)
         )
 
     def described(self) -> dict[str, Any]:
@@ -331,7 +341,7 @@ def test_the_deployment_configuration_is_reused_only_if_it_is_to_be_retained(aws
     assert world.seen() == ("RollingBack", "v1")
 
 
-@pytest.mark.parametrize("missing", ["artifact", "key"])
+@pytest.mark.parametrize("missing", ["artifact", "key", "leave to read", "leave to decrypt", "role"])
 def test_a_fleet_whose_data_cannot_be_downloaded_never_comes_into_service(aws: EmbeddedAws, missing: str) -> None:
     world = World(aws, fails_after=900, rollback_takes=60)
     kms = aws.client("kms")
@@ -340,10 +350,18 @@ def test_a_fleet_whose_data_cannot_be_downloaded_never_comes_into_service(aws: E
     sagemaker.model(aws, "churn-3", url, role=ROLE, image=IMAGE)
     sagemaker.configure(aws, "v3", {"A": ("churn-3", 1), "B": ("churn-2", 1)})
     sagemaker.script(aws, "v3", in_service_after=300, fails_after=900, rollback_takes=60)
-    if missing == "artifact":
-        aws.client("s3").delete_object(Bucket="models", Key="churn/next.tar.gz")
-    else:
-        kms.disable_key(KeyId=key["KeyId"])
+    match missing:
+        case "artifact":
+            aws.client("s3").delete_object(Bucket="models", Key="churn/next.tar.gz")
+        case "key":
+            kms.disable_key(KeyId=key["KeyId"])
+        case "leave to read":
+            world.allow("kms:Decrypt")
+        case "leave to decrypt":
+            world.allow("s3:GetObject")
+        case _:
+            aws.client("iam").delete_role_policy(RoleName="churn-endpoint", PolicyName="own")
+            aws.client("iam").delete_role(RoleName="churn-endpoint")
     world.update(EndpointConfigName="v3")
     world.after(seconds=899)
     assert world.seen() == ("Updating", "v1")
@@ -642,6 +660,31 @@ def test_what_is_not_faked_says_so(aws: EmbeddedAws, method: str, arguments: dic
     world = World(aws)
     assert world.refused(getattr(world.client, method), **arguments)[0] == "NotImplemented"
     assert len(aws.defects) == 1
+
+
+def test_a_rollback_alarm_that_is_a_composite_one_says_that_it_is_not_faked(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    sagemaker.composite_alarm(aws, "any-error", ALARM)
+    deployment = blue_green() | {"AutoRollbackConfiguration": {"Alarms": [{"AlarmName": "any-error"}]}}
+    described = aws.client("cloudwatch").describe_alarms(AlarmNames=["any-error"], AlarmTypes=["CompositeAlarm"])
+    assert [each["AlarmRule"] for each in described["CompositeAlarms"]] == [f"ALARM({ALARM})"]
+    arguments = {"EndpointName": ENDPOINT, "EndpointConfigName": "v2", "DeploymentConfig": deployment}
+    code, message = world.refused(world.client.update_endpoint, **arguments)
+    assert code == "NotImplemented"
+    assert "any-error" in message
+
+
+def test_volumes_with_a_key_that_cannot_be_used_say_that_they_are_not_faked(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    key = aws.client("kms").create_key()["KeyMetadata"]
+    sagemaker.configure(aws, "v3", {"A": ("churn-1", 9), "B": ("churn-2", 1)}, KmsKeyId=key["Arn"])
+    world.update(EndpointConfigName="v3")
+    world.after(seconds=1)
+    assert world.seen() == ("InService", "v3")
+    aws.client("kms").disable_key(KeyId=key["KeyId"])
+    sagemaker.configure(aws, "v4", {"A": ("churn-1", 9), "B": ("churn-2", 1)}, KmsKeyId=key["Arn"])
+    arguments = {"EndpointName": ENDPOINT, "EndpointConfigName": "v4"}
+    assert world.refused(world.client.update_endpoint, **arguments)[0] == "NotImplemented"
 
 
 def test_what_is_no_endpoint_is_left_to_moto(aws: EmbeddedAws) -> None:

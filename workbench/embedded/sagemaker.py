@@ -23,6 +23,7 @@ from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.sagemaker.models import sagemaker_backends
 
+from workbench.embedded import iam
 from workbench.embedded.calls import Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.sagemaker_endpoint import (
@@ -44,6 +45,7 @@ __all__ = [
     "SageMaker",
     "Script",
     "artifact",
+    "composite_alarm",
     "configure",
     "deploy",
     "model",
@@ -199,10 +201,21 @@ class SageMaker:
     def _is_there(self, url: str) -> bool:
         return bool(self._objects(url))
 
-    def _is_readable(self, url: str) -> bool:
-        """Whether the data is there, and the keys that it is encrypted with can be used."""
+    def _is_readable(self, url: str, role: str) -> bool:
+        """Whether the data is there for that role, and the keys that it is encrypted with can be used by it."""
         found = self._objects(url)
-        return bool(found) and all(self._is_enabled(each.kms_key_id) for each in found if each.kms_key_id)
+        return bool(found) and all(self._may_read(role, each) for each in found)
+
+    def _may_read(self, role: str, found: Any) -> bool:
+        """Whether the role's own policies let it read an object. Policies of buckets and keys give nothing here."""
+        via = {"kms:viaservice": [f"s3.{self._region}.amazonaws.com"]}
+        name = f"arn:aws:s3:::{found.bucket_name}/{found.name}"
+        if not iam.permits(role, self._account, "s3:GetObject", name, {}):
+            if s3_backends[self._account]["aws"].buckets[found.bucket_name].policy:
+                raise NotImplementedError("model data in a bucket that has a policy of its own")
+            return False
+        key = found.kms_key_id
+        return not key or (self._is_enabled(key) and iam.permits(role, self._account, "kms:Decrypt", key, via))
 
     def _objects(self, url: str) -> list[Any]:
         """What lies in S3 under a URI, or a URL with the bucket in its path or in its host's name."""
@@ -337,6 +350,8 @@ class SageMaker:
         for alarm in policy.get("AutoRollbackConfiguration", {}).get("Alarms", ()):
             if alarm["AlarmName"] not in known:
                 raise NotImplementedError(f"a rollback alarm that does not exist: {alarm['AlarmName']}")
+            if known[alarm["AlarmName"]].rule:
+                raise NotImplementedError(f"a rollback alarm that is a composite one: {alarm['AlarmName']}")
 
     def _update_weights(self, given: Given) -> dict[str, Any]:
         endpoint = self._changeable(given)
@@ -467,6 +482,9 @@ class SageMaker:
 
     def _fleet(self, configuration: Configuration, now: datetime) -> Fleet:
         script = self._scripts.get(configuration.name, Script())
+        volumes = configuration.content.get("KmsKeyId")
+        if volumes is not None and not (volumes.startswith("arn:") and self._is_enabled(volumes)):
+            raise NotImplementedError(f"volumes that are encrypted with {volumes}, which is no ARN or cannot be used")
         unread = self._unread(configuration)
         if unread is not None:
             container, url = unread
@@ -478,11 +496,11 @@ class SageMaker:
     def _unread(self, configuration: Configuration) -> tuple[str, str] | None:
         """The first container whose data no instance could download now, with its URL. Models that are gone raise."""
         for content in [*configuration.variants, *configuration.shadows]:
-            containers = self._model(content["ModelName"]).containers if "ModelName" in content else []
-            for number, container in enumerate(containers, 1):
+            model = self._model(content["ModelName"]) if "ModelName" in content else None
+            for number, container in enumerate(model.containers if model else (), 1):
                 source = container.get("ModelDataSource", {}).get("S3DataSource", {})
                 url = container.get("ModelDataUrl") or source.get("S3Uri")
-                if url is not None and not self._is_readable(url):
+                if url is not None and model and not self._is_readable(url, model.content["ExecutionRoleArn"]):
                     return f"container_{number}", url
         return None
 
@@ -790,3 +808,19 @@ def traffic(
         for variant, count in counts.items()
     ]
     aws.client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
+
+
+def composite_alarm(aws: EmbeddedAws, name: str, *of: str) -> str:
+    """A composite alarm, which rings while one of the others does; its name. moto has the alarm, not the operation."""
+    unset = dict.fromkeys(
+        ("namespace", "metric_name", "comparison_operator", "evaluation_periods", "period", "threshold", "statistic")
+    )
+    cloudwatch_backends[aws.account_id][aws.region].put_metric_alarm(
+        name=name,
+        description="",
+        dimensions=[],
+        alarm_actions=[],
+        rule=" OR ".join(f"ALARM({each})" for each in of),
+        **unset,  # type: ignore[arg-type]  # a composite alarm has none of these
+    )
+    return name
