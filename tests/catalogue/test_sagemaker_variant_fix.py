@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,16 @@ from botocore.exceptions import ClientError
 from pydantic import ValidationError
 
 from runbooks.aws.session import AwsSession
-from runbooks.catalogue.sagemaker_variant_fix import RUNBOOK, targets
+from runbooks.catalogue.sagemaker_variant_fix import RUNBOOK, keys, targets
+from runbooks.catalogue.sagemaker_variant_fix.access import (
+    DECRYPT,
+    LOOK,
+    READ,
+    Access,
+    Permission,
+    may_publish,
+    read_access,
+)
 from runbooks.catalogue.sagemaker_variant_fix.decide import decide
 from runbooks.catalogue.sagemaker_variant_fix.facts import (
     Alarm,
@@ -85,7 +95,7 @@ def endpoint(**more: Any) -> Endpoint:
 
 
 def served(name: str = "churn-1", **more: Any) -> ServedModel:
-    artifact = Artifact(url=f"s3://models/{name}", state="there", key=KEY, key_state="Enabled")
+    artifact = Artifact(url=f"s3://models/{name}", state="there", object=f"models/{name}", key=KEY, key_state="Enabled")
     return ServedModel.model_validate(
         {"name": name, "exists": True, "role": "arn:aws:iam::123456789012:role/m", "artifacts": (artifact,)} | more
     )
@@ -116,6 +126,12 @@ DRIFTED = endpoint(variants=variants(5.0, 5.0))
 
 FORBIDDEN = Artifact(url="s3://models/x", state="forbidden")
 STRANGE = Artifact(url="https://models.example.com/x", state="unknown")
+
+
+def access(permission: Permission, action: str = READ, **more: Any) -> Access:
+    """What the models' role may do to the artifact of a model, or to another resource."""
+    values = {"role": "arn:aws:iam::123456789012:role/m", "action": action, "resource": "arn:aws:s3:::models/churn-1"}
+    return Access.model_validate(values | {"permission": permission} | more)
 
 
 def with_model(**more: Any) -> Facts:
@@ -301,6 +317,66 @@ CASES = [
         with_model(artifacts=(Artifact(url="s3://models/x", state="there", key=KEY, key_state="unreadable"),)),
         Verdict.REFUSED,
         f"Whether a new instance of v1 could start cannot be told: this runbook may not look at the key {KEY}",
+    ),
+    *(
+        Case(
+            f"a deployment with a role that {because}",
+            facts(wanted=configured("v2"), alarms=OK, access=(access(permission),)),
+            Verdict.REFUSED,
+            f"No new instance of v2 could start: {because}",
+            TO_V2,
+        )
+        for permission, because in (
+            ("denied", "a policy denies that arn:aws:iam::123456789012:role/m may s3:GetObject on"),
+            ("no role", "the role arn:aws:iam::123456789012:role/m does not exist for churn-1"),
+        )
+    ),
+    *(
+        Case(
+            f"a deployment with a role whose leave to read is {permission}",
+            facts(wanted=configured("v2"), alarms=OK, access=(access(permission),)),
+            Verdict.REMEDIABLE,
+            "is on v1 instead of v2",
+            TO_V2,
+        )
+        for permission in ("allowed", "not allowed", "unclear", "not checked")
+    ),
+    Case(
+        "a role that may not read, where nothing is launched",
+        facts(DRIFTED, access=(access("denied"),)),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    *(
+        Case(
+            f"volumes with a key that is {state}",
+            facts(wanted=configured("v2", volume_key=KEY, volume_key_state=state), alarms=OK),
+            Verdict.REFUSED,
+            f"the key {KEY} of its volumes is {state}",
+            TO_V2,
+        )
+        for state in ("Disabled", "PendingDeletion", "gone")
+    ),
+    Case(
+        "volumes with a key that this runbook may not look at",
+        facts(wanted=configured("v2", volume_key=KEY, volume_key_state="unreadable"), alarms=OK),
+        Verdict.REFUSED,
+        f"cannot be told: this runbook may not look at the key {KEY} of its volumes",
+        TO_V2,
+    ),
+    Case(
+        "volumes with a key that can be used",
+        facts(wanted=configured("v2", volume_key=KEY, volume_key_state="Enabled"), alarms=OK),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v2",
+        TO_V2,
+    ),
+    Case(
+        "an alarm that is a composite one",
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="OK", composite=True),)),
+        Verdict.REFUSED,
+        "The alarm errors is a composite one",
+        TO_V2,
     ),
     Case(
         "a key that is disabled",
@@ -508,6 +584,24 @@ def test_there_is_no_way_back_to_a_configuration_that_could_not_start() -> None:
     assert decision.findings[1].severity is Severity.CRITICAL
 
 
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (
+            {"current": configured(volume_key=KEY, volume_key_state="Disabled")},
+            f"the key {KEY} of its volumes is Disabled",
+        ),
+        ({"access": (access("no role"),)}, "the role arn:aws:iam::123456789012:role/m does not exist for churn-1"),
+    ],
+)
+def test_there_is_no_way_back_if_the_volumes_or_the_role_of_the_old_fleet_are_of_no_use(
+    more: dict[str, Any], why: str
+) -> None:
+    other = configured("v2", models=(served("churn-2", role="arn:aws:iam::123456789012:role/other"),))
+    (change,) = planned(TO_V2, facts(wanted=other, alarms=OK, **more)).changes
+    assert change.undo == Irreversible(irreversible=f"no new instance of v1 could start: {why}")
+
+
 def test_a_model_that_was_rejected_since_can_be_gone_back_to() -> None:
     rejected = configured(models=(served(packages=(Package(arn="p/1", approval="Rejected"),)),))
     (change,) = planned(TO_V2, facts(current=rejected, wanted=configured("v2"), alarms=OK)).changes
@@ -678,7 +772,10 @@ def test_a_split_that_callers_do_not_see_is_found_if_there_is_enough_traffic(
     [
         ("allowed", "nobody has invoked it", "info"),
         ("denied", "may not publish metrics (cloudwatch:PutMetricData)", "warning"),
-        ("unknown", "does not exist any more", "warning"),
+        ("not allowed", "may not publish metrics (cloudwatch:PutMetricData)", "warning"),
+        ("unclear", "depends on conditions", "warning"),
+        ("not checked", "could not be checked", "warning"),
+        ("no role", "does not exist any more", "warning"),
     ],
 )
 def test_a_variant_without_metrics_is_a_finding_with_its_reason(may: str, meaning: str, severity: str) -> None:
@@ -706,6 +803,56 @@ def test_what_could_not_be_looked_at_is_a_warning(artifact: Artifact, says: str)
     (finding,) = decide(given(), facts(current=configured(models=(served(artifacts=(artifact,)),))), NOW).findings
     assert (finding.id, finding.severity) == ("artifact-not-seen", Severity.WARNING)
     assert says in finding.evidence
+
+
+@pytest.mark.parametrize(
+    ("permission", "says"),
+    [
+        ("not allowed", "none of its own policies says that arn:aws:iam::123456789012:role/m may s3:GetObject on"),
+        ("unclear", "may s3:GetObject on arn:aws:s3:::models/churn-1 depends on aws:SourceVpc"),
+        ("not checked", "it could not be checked whether arn:aws:iam::123456789012:role/m may s3:GetObject"),
+    ],
+)
+def test_what_is_not_known_of_a_role_is_a_warning_and_never_passes(permission: Permission, says: str) -> None:
+    asked = access(permission, depends_on=("aws:SourceVpc",))
+    (finding,) = decide(given(), facts(access=(asked,)), NOW).findings
+    assert (finding.id, finding.severity) == ("artifact-perhaps-not-readable", Severity.WARNING)
+    assert says in finding.evidence
+    assert finding.evidence.endswith("for churn-1")
+
+
+def test_a_role_that_may_read_is_no_finding_and_a_model_without_one_is() -> None:
+    assert found(facts(access=(access("allowed"), access("allowed", DECRYPT, resource=KEY)))) == {}
+    assert found(facts(current=configured(models=(served(role=None),)))) == {
+        "artifact-perhaps-not-readable": "churn-1 has no execution role"
+    }
+
+
+@pytest.mark.parametrize("permission", ["denied", "no role"])
+def test_a_role_that_may_surely_not_read_is_critical(permission: Permission) -> None:
+    both = (access(permission), access(permission, DECRYPT, resource=KEY))
+    findings = decide(given(), facts(access=both), NOW).findings
+    assert {(each.id, each.severity) for each in findings} == {("artifact-not-readable", Severity.CRITICAL)}
+    assert len(findings) == (2 if permission == "denied" else 1)
+
+
+def test_a_role_that_may_not_look_at_the_rollback_alarms_is_a_warning() -> None:
+    alarm = "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:errors"
+    seen = facts(wanted=configured("v2"), alarms=OK, access=(access("not allowed", LOOK, resource=alarm),))
+    (finding,) = decide(TO_V2, seen, NOW).findings
+    assert (finding.id, finding.severity) == ("alarm-not-readable", Severity.WARNING)
+    assert alarm in finding.evidence
+
+
+def test_instances_that_a_deployment_keeps_whatever_is_configured_are_told() -> None:
+    sized = tuple(
+        ConfiguredVariant(name=name, model="churn-1", weight=SPLIT[name], instances=count)
+        for name, count in (("A", 4), ("B", 2))
+    )
+    of = facts(wanted=configured("v2", variants=sized), alarms=OK)
+    assert found(of, TO_V2) == {"instances-retained": "v2 has 4 instances of A, and the 2 that it has now are kept"}
+    assert "instances-retained" not in found(of, TO_V2.model_copy(update={"instance_counts": {"A": 4}}))
+    assert "instances-retained" not in found(facts(current=configured(variants=sized)))
 
 
 @pytest.mark.parametrize(
@@ -849,6 +996,8 @@ def test_a_plan_is_stale_when_somebody_has_changed_what_it_rests_on() -> None:
         facts(wanted=configured("v2", models=(served(exists=False),)), alarms=OK),
         facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="ALARM"),)),
         facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state=None),)),
+        facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="OK", composite=True),)),
+        facts(wanted=configured("v2", volume_key=KEY, volume_key_state="Enabled"), alarms=OK),
         facts(wanted=configured("v2", models=(served(artifacts=(FORBIDDEN,)),)), alarms=OK),
         # Another under the same name, by what it is made of, and by its time where that is the same.
         facts(wanted=configured("v2", created="2026-11-21T02:00:00+00:00"), alarms=OK),
@@ -988,7 +1137,9 @@ def test_a_model_is_read_with_its_artifact_and_the_state_of_its_key(aws: Embedde
     url = sagemaker.artifact(aws, "models", "m.tar.gz", kms_key=key)
     model = read(aws, session, ModelDataUrl=url)
     assert (model.exists, model.role, model.faults) == (True, ROLE, [])
-    assert model.artifacts == (Artifact(url=url, state="there", key=key, key_state="Enabled"),)
+    assert model.artifacts == (
+        Artifact(url=url, state="there", object="models/m.tar.gz", key=key, key_state="Enabled"),
+    )
 
 
 def test_a_key_that_is_gone_is_told(aws: EmbeddedAws, session: AwsSession) -> None:
@@ -1034,13 +1185,15 @@ def test_an_address_that_is_not_understood_is_no_reason_to_call_it_gone(session:
 def test_uncompressed_artifacts_are_found_by_their_prefix(aws: EmbeddedAws, session: AwsSession, kind: str) -> None:
     sagemaker.artifact(aws, "models", "m/weights.bin")
     uri = "s3://models/m/" if kind == "S3Prefix" else "s3://models/m/weights.bin"
-    assert read(aws, session, **source(uri, kind)).artifacts == (Artifact(url=uri, state="there"),)
+    assert read(aws, session, **source(uri, kind)).artifacts == (
+        Artifact(url=uri, state="there", object="models/m/weights.bin"),
+    )
 
 
 def test_the_artifacts_of_a_multi_model_container_are_a_prefix_too(aws: EmbeddedAws, session: AwsSession) -> None:
     sagemaker.artifact(aws, "models", "many/one.tar.gz")
     model = read(aws, session, ModelDataUrl="s3://models/many/", Mode="MultiModel")
-    assert model.artifacts == (Artifact(url="s3://models/many/", state="there"),)
+    assert model.artifacts == (Artifact(url="s3://models/many/", state="there", object="models/many/one.tar.gz"),)
     assert model.multi_model
 
 
@@ -1050,13 +1203,13 @@ def test_a_prefix_with_nothing_under_it_is_gone(aws: EmbeddedAws, session: AwsSe
     assert read_model(session, "m").artifacts[0].state == "gone"
 
 
-@pytest.mark.parametrize(("status", "state"), [(403, "forbidden"), (404, "gone")])
+@pytest.mark.parametrize(("status", "state", "named"), [(403, "forbidden", "models/m.tar.gz"), (404, "gone", None)])
 def test_what_s3_does_not_show_is_forbidden_or_gone(
-    aws: EmbeddedAws, session: AwsSession, status: int, state: str
+    aws: EmbeddedAws, session: AwsSession, status: int, state: str, named: str | None
 ) -> None:
     url = sagemaker.artifact(aws, "models", "m.tar.gz")
     aws.faults.fail("s3:HeadObject", code=str(status), status=status)
-    assert read(aws, session, ModelDataUrl=url).artifacts == (Artifact(url=url, state=state),)
+    assert read(aws, session, ModelDataUrl=url).artifacts == (Artifact(url=url, state=state, object=named),)
 
 
 def test_a_package_is_read_with_its_approval_and_its_artifacts(aws: EmbeddedAws, session: AwsSession) -> None:
@@ -1071,7 +1224,7 @@ def test_a_package_is_read_with_its_approval_and_its_artifacts(aws: EmbeddedAws,
     )["ModelPackageArn"]
     model = read(aws, session, ModelPackageName=arn)
     assert model.packages == (Package(arn=arn, approval="Rejected"),)
-    assert model.artifacts == (Artifact(url=url, state="there"),)
+    assert model.artifacts == (Artifact(url=url, state="there", object="models/p.tar.gz"),)
 
 
 def test_a_package_and_a_model_that_are_gone_are_told(aws: EmbeddedAws, session: AwsSession) -> None:
@@ -1103,11 +1256,107 @@ def test_what_is_denied_is_not_taken_for_missing(
 def test_the_role_of_a_silent_variant_may_be_gone(aws: EmbeddedAws, session: AwsSession) -> None:
     scenario.of("sagemaker-variant-fix")["without-metrics"].arrange(aws)
     asked = given(endpoint="churn-prediction")
-    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "denied"}
+    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "not allowed"}
     iam = aws.client("iam")
     iam.delete_role_policy(RoleName="churn-endpoint", PolicyName="own")
     iam.delete_role(RoleName="churn-endpoint")
-    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "unknown"}
-    aws.faults.fail("iam:SimulatePrincipalPolicy", code="PolicyEvaluation", status=409)
-    with pytest.raises(ClientError, match="PolicyEvaluation"):
+    assert gather(asked, session, aws.clock.now()).may_publish == {"candidate": "no role"}
+    aws.faults.fail("iam:SimulatePrincipalPolicy", code="InvalidInput", status=400)
+    with pytest.raises(ClientError, match="InvalidInput"):
         gather(asked, session, aws.clock.now())
+
+
+# -- what the models' roles may do -------------------------------------------------------------------------------------
+
+OBJECT = "arn:aws:s3:::models/churn/model.tar.gz"
+
+
+def give(aws: EmbeddedAws, *statements: dict[str, Any]) -> None:
+    """The models' role, with these statements and no others."""
+    client = aws.client("iam")
+    client.create_role(RoleName="churn", AssumeRolePolicyDocument="{}")
+    document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+    client.put_role_policy(RoleName="churn", PolicyName="own", PolicyDocument=document)
+
+
+def statement(*actions: str, effect: str = "Allow", resource: str = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": effect, "Action": list(actions), "Resource": resource, **more}
+
+
+THROUGH_S3 = {"StringLike": {"kms:ViaService": "s3.*.amazonaws.com"}}
+
+
+@pytest.mark.parametrize(
+    ("statements", "reads", "decrypts"),
+    [
+        ([statement(READ, DECRYPT)], "allowed", "allowed"),
+        ([statement(READ, resource="arn:aws:s3:::models/*")], "allowed", "not allowed"),
+        ([statement(READ, resource="arn:aws:s3:::others/*"), statement(DECRYPT)], "not allowed", "allowed"),
+        ([statement(READ, DECRYPT), statement(DECRYPT, effect="Deny")], "allowed", "denied"),
+        ([statement(DECRYPT, Condition=THROUGH_S3)], "not allowed", "allowed"),
+        ([statement(READ, Condition={"StringEquals": {"aws:SourceVpc": "vpc-1"}})], "unclear", "not allowed"),
+    ],
+)
+def test_the_role_is_asked_about_the_artifact_and_its_key(
+    aws: EmbeddedAws, session: AwsSession, statements: list[dict[str, Any]], reads: str, decrypts: str
+) -> None:
+    give(aws, *statements)
+    artifact = Artifact(url="s3://models/churn/model.tar.gz", state="there", object=OBJECT[13:], key=KEY)
+    answers = read_access(session, [served(role=ROLE, artifacts=(artifact,)), served("two", role=None)])
+    assert {(each.action, each.resource): each.permission for each in answers} == {
+        (READ, OBJECT): reads,
+        (DECRYPT, KEY): decrypts,
+    }
+    assert [each.depends_on for each in answers if each.permission == "unclear"] in ([], [("aws:SourceVpc",)])
+
+
+def test_the_role_is_asked_about_the_alarms_too(aws: EmbeddedAws, session: AwsSession) -> None:
+    alarms = [f"arn:aws:cloudwatch:eu-central-1:123456789012:alarm:{name}" for name in ("errors", "latency")]
+    give(aws, statement(LOOK, resource=alarms[0]))
+    answers = read_access(session, [served(role=ROLE, artifacts=())], alarms)
+    assert {each.resource: each.permission for each in answers} == dict(
+        zip(alarms, ["allowed", "not allowed"], strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("namespace", "permission"), [("AWS/SageMaker", "allowed"), ("*SageMaker*", "allowed"), ("Custom", "not allowed")]
+)
+def test_metrics_are_asked_about_in_the_namespace_that_they_are_published_in(
+    aws: EmbeddedAws, session: AwsSession, namespace: str, permission: str
+) -> None:
+    condition = {"StringLike": {"cloudwatch:namespace": namespace}}
+    give(aws, statement("cloudwatch:PutMetricData", Condition=condition))
+    assert may_publish(session, ROLE) == permission
+
+
+@pytest.mark.parametrize(("code", "status"), [("AccessDenied", 403), ("PolicyEvaluation", 400)])
+def test_a_simulation_that_is_refused_leaves_it_unchecked(
+    aws: EmbeddedAws, session: AwsSession, code: str, status: int
+) -> None:
+    give(aws, statement(READ, "cloudwatch:PutMetricData"))
+    aws.faults.fail("iam:SimulatePrincipalPolicy", code=code, status=status)
+    assert may_publish(session, ROLE) == "not checked"
+    assert {each.permission for each in read_access(session, [served(role=ROLE)])} == {"not checked"}
+
+
+def test_a_role_that_is_gone_is_told(session: AwsSession) -> None:
+    assert {each.permission for each in read_access(session, [served(role=ROLE)])} == {"no role"}
+
+
+def test_the_key_of_the_volumes_is_read_and_one_of_aws_is_no_concern(aws: EmbeddedAws, session: AwsSession) -> None:
+    incident = scenario.of("sagemaker-variant-fix")["volumes-key-deleted"]
+    incident.arrange(aws)
+    seen = gather(given(endpoint="churn-prediction", endpoint_configuration="churn-v2"), session, aws.clock.now())
+    assert seen.wanted is not None
+    assert (seen.wanted.volume_key_state, len(seen.wanted.faults)) == ("PendingDeletion", 1)
+    assert keys.read_key(session, KEY).state == "gone"
+
+
+def test_the_alarms_are_read_with_their_kind(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["alarm-is-composite"].arrange(aws)
+    asked = given(
+        endpoint="churn-prediction", endpoint_configuration="churn-v2", rollback_alarms=["churn-new-fleet-errors"]
+    )
+    (alarm,) = gather(asked, session, aws.clock.now()).alarms
+    assert (alarm.state, alarm.composite) == ("OK", True)

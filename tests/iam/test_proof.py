@@ -88,6 +88,8 @@ def test_a_statement_allows_on_its_terms_only() -> None:
 
 def test_a_condition_on_what_the_request_does_not_say_never_holds() -> None:
     assert not Condition("StringLike", "aws:PrincipalTag/team", ("*",)).holds(frozenset())
+    for_aws = Condition("Bool", "kms:GrantIsForAWSResource", ("true",))
+    assert [for_aws.holds(frozenset({(for_aws.key, told)})) for told in ("true", "false")] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_patterns_are_iams(pattern: str, value: str, whether: bool) -> None:
             "Effect": "Allow",
             "Action": "s3:GetObject",
             "Resource": "*",
-            "Condition": {"Bool": {"aws:SecureTransport": "true"}},
+            "Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}},
         },
     ],
 )

@@ -309,6 +309,16 @@ def _with_key_of_rds(always: bool) -> Rule:
     return rule
 
 
+def _with_alarms_and_key_of_sagemaker(request: Request) -> Iterator[Need]:
+    """SageMaker looks at the rollback alarms, and makes a grant on the key of the volumes, in the caller's name."""
+    for alarm in request.parameters.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {}).get("Alarms", ()):
+        yield Need("cloudwatch:DescribeAlarms", request.arn("cloudwatch", "alarm:", alarm["AlarmName"]))
+    via = f"sagemaker.{request.region}.amazonaws.com"
+    told = frozenset({("kms:ViaService", via), ("kms:GrantIsForAWSResource", "true")})
+    # The key shows in the endpoint configuration, not in the request.
+    yield Need("kms:CreateGrant", None, told)
+
+
 def _from_another_region(request: Request) -> Iterator[Need]:
     # SourceRegion is no part of the request: the SDK makes a presigned URL of it.
     source = str(request.parameters["SourceDBClusterSnapshotIdentifier"])
@@ -484,6 +494,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "sagemaker:UpdateEndpoint": (
         _may("sagemaker:UpdateEndpoint", _ENDPOINT),
         _may("sagemaker:UpdateEndpoint", _ENDPOINT_CONFIG),
+        _with_alarms_and_key_of_sagemaker,
     ),
     "sagemaker:UpdateEndpointWeightsAndCapacities": (_may("sagemaker:UpdateEndpointWeightsAndCapacities", _ENDPOINT),),
     "secretsmanager:DescribeSecret": (

@@ -13,8 +13,9 @@ from workbench.embedded.stack import Stack
 from workbench.embedded.template import Resolver, TemplateError, read, translated
 from workbench.iam.actions import EVERYTHING, Need
 
-_COMPARED = {"ArnEquals", "ArnLike", "Null", "StringEquals", "StringLike"}
-"""The condition operators that the proof understands. Of those that compare StringEquals alone knows no wildcards."""
+_EXACT = {"Bool", "StringEquals"}
+_COMPARED = {"ArnEquals", "ArnLike", "Null", "StringLike", *_EXACT}
+"""The condition operators that the proof understands. Of those that compare, only the exact ones know no wildcards."""
 _ENCRYPTED = {"Bool": {"aws:SecureTransport": "false"}}
 """The condition of what speaks of requests over HTTP without TLS, which no function of the stack makes."""
 
@@ -34,7 +35,7 @@ class Condition:
             return (told is None) == (self.values == ("true",))
         if told is None:
             return False
-        if self.operator == "StringEquals":
+        if self.operator in _EXACT:
             return told in self.values
         return any(matches(value, told) for value in self.values)
 

@@ -32,11 +32,21 @@ CAPTURE = {
 
 
 def role(aws: EmbeddedAws, *, publishes: bool = True) -> str:
-    """The models' execution role; its ARN."""
+    """The models' execution role; its ARN. It publishes metrics in SageMaker's namespaces only, if it may at all."""
     client = aws.client("iam")
     arn = client.create_role(RoleName=ROLE, AssumeRolePolicyDocument="{}")["Role"]["Arn"]
-    actions = ["s3:GetObject", *(["cloudwatch:PutMetricData"] if publishes else [])]
-    document = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
+    reads = {
+        "Effect": "Allow",
+        "Action": ["cloudwatch:DescribeAlarms", "kms:Decrypt", "s3:GetObject"],
+        "Resource": "*",
+    }
+    metrics = {
+        "Effect": "Allow",
+        "Action": "cloudwatch:PutMetricData",
+        "Resource": "*",
+        "Condition": {"StringLike": {"cloudwatch:namespace": "*SageMaker*"}},
+    }
+    document = {"Version": "2012-10-17", "Statement": [reads, *([metrics] if publishes else [])]}
     client.put_role_policy(RoleName=ROLE, PolicyName="own", PolicyDocument=json.dumps(document))
     return str(arn)
 
@@ -146,6 +156,56 @@ def key_disabled(aws: EmbeddedAws) -> None:
     """Somebody has disabled the key that the candidate's artifact is encrypted with."""
     head = aws.client("s3").head_object(Bucket=BUCKET, Key="churn-6/model.tar.gz")
     aws.client("kms").disable_key(KeyId=head["SSEKMSKeyId"].rpartition("/")[2])
+
+
+def deny(aws: EmbeddedAws, *actions: str) -> None:
+    """Somebody denies the models' role something, on top of what it is allowed."""
+    document = {"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": list(actions), "Resource": "*"}}
+    aws.client("iam").put_role_policy(RoleName=ROLE, PolicyName="denied", PolicyDocument=json.dumps(document))
+
+
+def role_denied(aws: EmbeddedAws) -> None:
+    """The role of the models may not use the keys of their artifacts any more, so no instance could be launched."""
+    candidate_broken(aws)
+    deny(aws, "kms:Decrypt")
+
+
+def not_simulated(aws: EmbeddedAws) -> None:
+    """The diagnosis may not ask IAM what the models' role may do."""
+    candidate_broken(aws)
+    aws.faults.fail(
+        "iam:SimulatePrincipalPolicy",
+        code="AccessDenied",
+        status=403,
+        message="not authorized to perform: iam:SimulatePrincipalPolicy",
+    )
+
+
+def with_volumes(aws: EmbeddedAws, *, usable: bool = True) -> None:
+    """The new configuration encrypts the volumes of its instances with a key, and launches more of them."""
+    candidate_broken(aws)
+    client, key = aws.client("sagemaker"), aws.client("kms").create_key(Description="volumes")["KeyMetadata"]
+    variants = client.describe_endpoint_config(EndpointConfigName=NEW)["ProductionVariants"]
+    client.delete_endpoint_config(EndpointConfigName=NEW)
+    client.create_endpoint_config(
+        EndpointConfigName=NEW,
+        KmsKeyId=key["Arn"],
+        ProductionVariants=[variant | {"InitialInstanceCount": 4} for variant in variants],
+    )
+    if not usable:
+        aws.client("kms").schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+
+
+def volumes_key_deleted(aws: EmbeddedAws) -> None:
+    """The key of the new configuration's volumes is about to be deleted."""
+    with_volumes(aws, usable=False)
+
+
+def alarm_is_composite(aws: EmbeddedAws) -> None:
+    """The alarm that is named is made of others."""
+    candidate_broken(aws)
+    aws.client("cloudwatch").delete_alarms(AlarmNames=[ALARM])
+    sagemaker.composite_alarm(aws, ALARM, "churn-5xx", "churn-latency")
 
 
 def not_approved(aws: EmbeddedAws) -> None:
@@ -353,6 +413,20 @@ SCENARIOS = (
         passes=(PROBE,),
     ),
     replace(
+        DEPLOYED,
+        name="encrypted-volumes",
+        title="The new configuration encrypts its volumes, and has more instances: those that run are kept",
+        arrange=with_volumes,
+        passes=(),
+    ),
+    replace(
+        DEPLOYED,
+        name="role-not-checked",
+        title="Nobody can tell whether the models' role may read the artifacts: a finding, and no failure",
+        arrange=not_simulated,
+        passes=(),
+    ),
+    replace(
         STANDARD,
         name="healthy-already",
         title="The traffic is split as it should be: nothing to do",
@@ -463,6 +537,27 @@ SCENARIOS = (
         "key-disabled", "The key of a variant's artifact is disabled", "Refused", arrange=drifted_and_then(key_disabled)
     ),
     failing("not-approved", "The model is not approved", "Refused", of=DEPLOYED, arrange=not_approved),
+    failing(
+        "role-denied",
+        "The role of the models may not decrypt the artifacts",
+        "Refused",
+        of=DEPLOYED,
+        arrange=role_denied,
+    ),
+    failing(
+        "volumes-key-deleted",
+        "The key of the new configuration's volumes is about to be deleted",
+        "Refused",
+        of=DEPLOYED,
+        arrange=volumes_key_deleted,
+    ),
+    failing(
+        "alarm-is-composite",
+        "The rollback alarm is a composite one",
+        "Refused",
+        of=DEPLOYED,
+        arrange=alarm_is_composite,
+    ),
     failing("alarm-rings", "The rollback alarm rings already", "Refused", of=DEPLOYED, arrange=alarm_rings),
     failing("serverless", "The variant is serverless", "Refused", event="as-configured", arrange=serverless),
     failing(

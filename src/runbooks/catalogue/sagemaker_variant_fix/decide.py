@@ -6,6 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
+from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.findings import findings
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
@@ -44,7 +45,7 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
     unfit = (
         _kind_unfit(given, facts, current, wanted)
         or _input_unfit(given, current, wanted)
-        or _not_deployable(wanted, launches=current.name != wanted.name or _scales_out(given, endpoint))
+        or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
         or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
     )
     if unfit is not None:
@@ -141,15 +142,16 @@ def _scales_out(given: Input, endpoint: Endpoint) -> bool:
     return any(more.get(each.name, 0) > (each.desired_instances or 0) for each in endpoint.variants)
 
 
-def _not_deployable(wanted: Configuration, *, launches: bool) -> str | None:
+def _not_deployable(wanted: Configuration, access: tuple[Access, ...], *, launches: bool) -> str | None:
     """Why no new instance could start on this configuration, or nobody can tell.
 
-    Artifacts that are not seen matter only if instances are to be launched; it is the stack that decides what is seen.
+    Artifacts that are not seen or not to be read matter only if instances are to be launched; it is the stack that
+    decides what is seen.
     """
-    faults = [fault for model in wanted.models for fault in model.faults]
+    faults = wanted.faults + (barred(wanted.models, access) if launches else [])
     if faults:
         return f"No new instance of {wanted.name} could start: {'; '.join(faults)}."
-    unseen = [clause for model in wanted.models for clause in (*model.locked, *(model.unseen if launches else ()))]
+    unseen = wanted.locked + (wanted.unseen if launches else [])
     if unseen:
         return f"Whether a new instance of {wanted.name} could start cannot be told: {'; '.join(unseen)}."
     return None
@@ -164,6 +166,11 @@ def _not_guarded(alarms: tuple[Alarm, ...]) -> str | None:
     for alarm in alarms:
         if alarm.state is None:
             return f"There is no alarm {alarm.name}, so it could not roll the deployment back."
+        if alarm.composite:
+            return (
+                f"The alarm {alarm.name} is a composite one, and SageMaker is documented to watch alarms on metrics"
+                " only; name those that it is made of."
+            )
         if alarm.state == "ALARM":
             return (
                 f"The alarm {alarm.name} is in the state ALARM already, so SageMaker would roll the deployment back;"
@@ -178,7 +185,7 @@ def _names(configuration: Configuration) -> set[str]:
 
 def _fix(given: Input, endpoint: Endpoint, facts: Facts, current: Configuration, wanted: Configuration) -> Decision:
     name, weights = endpoint.name, wanted_weights(given, wanted)
-    planned = changes(given, endpoint, current, wanted, weights)
+    planned = changes(given, endpoint, current, wanted, weights, facts.access)
     if planned:
         alarms: list[JsonValue] = [alarm.name for alarm in facts.alarms]
         split: dict[str, JsonValue] = dict(weights.items())

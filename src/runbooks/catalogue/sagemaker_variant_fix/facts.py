@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 from botocore.exceptions import ClientError
 from pydantic import Field
 
 from runbooks.aws.session import AwsSession
+from runbooks.catalogue.sagemaker_variant_fix.access import Access, Permission, may_publish, read_access
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.keys import UNREADABLE, USABLE, read_key
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic, read_traffic
 from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, moment, read_model
 from runbooks.model import Model
@@ -60,6 +62,7 @@ class Configuration(Model):
     """An endpoint configuration with the models that it serves. `captures_to` is where data capture writes.
 
     `created` is ISO 8601 UTC: a configuration cannot be changed, but deleted and created again under its name.
+    `volume_key` is the KMS key of its instances' volumes: SageMaker makes a grant on it for every fleet.
     """
 
     name: str
@@ -68,13 +71,46 @@ class Configuration(Model):
     asynchronous: bool = False
     captures_to: str | None = None
     models: tuple[ServedModel, ...] = ()
+    volume_key: str | None = None
+    volume_key_state: str | None = None
+
+    @property
+    def lacks(self) -> list[str]:
+        """What an instance needs to start and has not, one clause each."""
+        return [clause for model in self.models for clause in model.lacks] + self._volume_faults
+
+    @property
+    def faults(self) -> list[str]:
+        """Why no new instance could or should start, one clause each."""
+        return [clause for model in self.models for clause in model.faults] + self._volume_faults
+
+    @property
+    def locked(self) -> list[str]:
+        """The keys that this runbook may not look at, one clause each."""
+        found = [clause for model in self.models for clause in model.locked]
+        if self.volume_key_state == UNREADABLE:
+            found.append(f"this runbook may not look at the key {self.volume_key} of its volumes (kms:DescribeKey)")
+        return found
+
+    @property
+    def unseen(self) -> list[str]:
+        """What this runbook may not look at, one clause each: it matters only if instances are launched."""
+        return [clause for model in self.models for clause in model.unseen]
+
+    @property
+    def _volume_faults(self) -> list[str]:
+        if self.volume_key is None or self.volume_key_state in {USABLE, UNREADABLE}:
+            return []
+        return [f"the key {self.volume_key} of its volumes is {self.volume_key_state}"]
 
 
 class Alarm(Model):
-    """A CloudWatch alarm; `state` is null if it does not exist."""
+    """A CloudWatch alarm; `state` and `arn` are null if it does not exist. A composite one watches other alarms."""
 
     name: str
     state: str | None
+    composite: bool = False
+    arn: str | None = None
 
 
 class Facts(Model):
@@ -91,9 +127,10 @@ class Facts(Model):
     components: tuple[str, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     traffic: tuple[Traffic, ...] = ()
-    may_publish: dict[str, Literal["allowed", "denied", "unknown"]] = Field(
+    may_publish: dict[str, Permission] = Field(
         default_factory=dict, description="of variants without metrics: whether their role may publish them"
     )
+    access: tuple[Access, ...] = Field((), description="what the models' roles may do")
 
 
 def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
@@ -111,6 +148,7 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     wanted = current if ends_on == endpoint.configuration else _configuration(aws, ends_on)
     names = [variant.name for variant in endpoint.variants]
     traffic = read_traffic(aws, endpoint.name, names, now)
+    alarms = _alarms(given, aws, endpoint)
     return Facts(
         endpoint=endpoint,
         current=current,
@@ -118,9 +156,10 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
         ends_on=ends_on,
         resizes=given.instance_counts is not None,
         components=_components(aws, endpoint, current),
-        alarms=_alarms(given, aws, endpoint),
+        alarms=alarms,
         traffic=traffic,
         may_publish=_may_publish(aws, current, traffic),
+        access=_access(aws, current, wanted, alarms),
     )
 
 
@@ -215,6 +254,7 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
     shadows = [each.get("ModelName") for each in described.get("ShadowProductionVariants", ())]
     served = dict.fromkeys(model for model in [*(each.model for each in variants), *shadows] if model)
     capture = described.get("DataCaptureConfig", {})
+    volume_key = described.get("KmsKeyId")
     return Configuration(
         name=name,
         created=moment(described["CreationTime"]),
@@ -222,6 +262,8 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
         asynchronous="AsyncInferenceConfig" in described,
         captures_to=capture["DestinationS3Uri"] if capture.get("EnableCapture") else None,
         models=tuple(read_model(aws, model) for model in served),
+        volume_key=volume_key,
+        volume_key_state=read_key(aws, volume_key).state if volume_key else None,
     )
 
 
@@ -240,39 +282,38 @@ def _alarms(given: Input, aws: AwsSession, endpoint: Endpoint) -> tuple[Alarm, .
     if given.endpoint_configuration in {None, endpoint.configuration} or not names:
         return ()
     described = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    states = {
-        alarm["AlarmName"]: alarm["StateValue"]
+    known = {
+        alarm["AlarmName"]: Alarm(
+            name=alarm["AlarmName"], state=alarm["StateValue"], composite="AlarmRule" in alarm, arn=alarm["AlarmArn"]
+        )
         for alarm in [*described.get("MetricAlarms", ()), *described.get("CompositeAlarms", ())]
     }
-    return tuple(Alarm(name=name, state=states.get(name)) for name in names)
+    return tuple(known.get(name, Alarm(name=name, state=None)) for name in names)
 
 
-def _may_publish(
-    aws: AwsSession, current: Configuration | None, traffic: tuple[Traffic, ...]
-) -> dict[str, Literal["allowed", "denied", "unknown"]]:
+def _access(
+    aws: AwsSession, current: Configuration | None, wanted: Configuration | None, alarms: tuple[Alarm, ...]
+) -> tuple[Access, ...]:
+    """What the roles may do that launch the present configuration again, or the wanted one for the first time."""
+    named = [alarm.arn for alarm in alarms if alarm.arn is not None]
+    found = list(read_access(aws, wanted.models, named)) if wanted else []
+    if current is not None and current != wanted:
+        found += read_access(aws, current.models)
+    return tuple(dict.fromkeys(found))
+
+
+def _may_publish(aws: AwsSession, current: Configuration | None, traffic: tuple[Traffic, ...]) -> dict[str, Permission]:
     """Whether the roles of variants without metrics may publish any, by variant."""
     if current is None:
         return {}
     roles = {model.name: model.role for model in current.models}
     silent = {each.variant for each in traffic if each.invocations is None}
-    found: dict[str, Literal["allowed", "denied", "unknown"]] = {}
+    found: dict[str, Permission] = {}
     for variant in current.variants:
         role = roles.get(variant.model or "")
         if variant.name in silent and role is not None:
-            found[variant.name] = _simulated(aws, role)
+            found[variant.name] = may_publish(aws, role)
     return found
-
-
-def _simulated(aws: AwsSession, role: str) -> Literal["allowed", "denied", "unknown"]:
-    try:
-        answer = aws.client("iam").simulate_principal_policy(
-            PolicySourceArn=role, ActionNames=["cloudwatch:PutMetricData"]
-        )
-    except ClientError as failure:
-        if failure.response["Error"]["Code"] != "NoSuchEntity":
-            raise
-        return "unknown"
-    return "allowed" if answer["EvaluationResults"][0]["EvalDecision"] == "allowed" else "denied"
 
 
 def _is_missing(failure: ClientError) -> bool:

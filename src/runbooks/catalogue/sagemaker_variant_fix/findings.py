@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runbooks.catalogue.sagemaker_variant_fix.access import LOOK, barred, doubtful
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.plan import no_way_back
@@ -23,6 +24,9 @@ def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
         *_faults(facts),
         *_no_way_back(facts),
         *_not_seen(facts),
+        *_not_read(facts),
+        *_alarms_not_read(facts),
+        *_retained(given, endpoint, facts),
         *_errors(facts),
         *_drift(given, endpoint, facts.wanted),
         *_instances(endpoint),
@@ -65,21 +69,27 @@ def _console(endpoint: Endpoint) -> str:
 
 def _faults(facts: Facts) -> list[Finding]:
     """Of the present configuration too, when it is to be left: that may be why."""
-    found = []
-    for configuration in dict.fromkeys(each.name for each in (facts.current, facts.wanted) if each):
-        models = next(each for each in (facts.current, facts.wanted) if each and each.name == configuration).models
-        found += [
-            _found("model-cannot-start", Severity.CRITICAL, fault, f"no new instance of {configuration} could start")
-            for model in models
-            for fault in model.faults
-        ]
-    return found
+    return [
+        _found("model-cannot-start", Severity.CRITICAL, fault, f"no new instance of {configuration.name} could start")
+        for configuration in _configurations(facts)
+        for fault in configuration.faults
+    ]
+
+
+def _configurations(facts: Facts) -> list[Configuration]:
+    """The present configuration and the wanted one, or the one that is both."""
+    return list({each.name: each for each in (facts.current, facts.wanted) if each}.values())
 
 
 def _no_way_back(facts: Facts) -> list[Finding]:
     """A deployment off a configuration that cannot be launched again: whoever approves it must know."""
     current, wanted = facts.current, facts.wanted
-    if current is None or wanted is None or current.name == wanted.name or (why := no_way_back(current)) is None:
+    if (
+        current is None
+        or wanted is None
+        or current.name == wanted.name
+        or (why := no_way_back(current, facts.access)) is None
+    ):
         return []
     meaning = f"a deployment of {wanted.name} cannot be undone by this runbook"
     return [_found("no-way-back", Severity.CRITICAL, why, meaning)]
@@ -87,11 +97,68 @@ def _no_way_back(facts: Facts) -> list[Finding]:
 
 def _not_seen(facts: Facts) -> list[Finding]:
     """What could not be looked at of the models that the run ends on, and of those that an undo would launch again."""
-    models = {model.name: model for each in (facts.current, facts.wanted) if each for model in each.models}
+    clauses = [
+        clause
+        for configuration in _configurations(facts)
+        for clause in (
+            *configuration.locked,
+            *configuration.unseen,
+            *(each for model in configuration.models for each in model.not_understood),
+        )
+    ]
     return [
         _found("artifact-not-seen", Severity.WARNING, clause, "whether a new instance could start is not known")
-        for model in models.values()
-        for clause in (*model.locked, *model.unseen, *model.not_understood)
+        for clause in dict.fromkeys(clauses)
+    ]
+
+
+def _not_read(facts: Facts) -> list[Finding]:
+    """Whether the models' own roles may read their artifacts, which is who an instance reads them as."""
+    models = list({model.name: model for each in _configurations(facts) for model in each.models}.values())
+    return [
+        _found("artifact-not-readable", Severity.CRITICAL, clause, "no new instance with that model could start")
+        for clause in barred(models, facts.access)
+    ] + [
+        _found(
+            "artifact-perhaps-not-readable",
+            Severity.WARNING,
+            clause,
+            "unless the policy of the bucket or of the key lets it, no new instance with that model could start",
+        )
+        for clause in doubtful(models, facts.access)
+    ]
+
+
+def _alarms_not_read(facts: Facts) -> list[Finding]:
+    """AWS asks that the execution role may look at the rollback alarms, besides whoever deploys."""
+    return [
+        _found(
+            "alarm-not-readable",
+            Severity.WARNING,
+            each.in_words,
+            "SageMaker may not see the alarm ring, and then would not roll the deployment back",
+        )
+        for each in facts.access
+        if each.action == LOOK and each.permission != "allowed"
+    ]
+
+
+def _retained(given: Input, endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """A deployment keeps the numbers of instances that run, whatever the new configuration says."""
+    wanted = facts.wanted
+    if wanted is None or wanted.name == endpoint.configuration:
+        return []
+    asked, told = given.instance_counts or {}, {each.name: each.desired_instances for each in endpoint.variants}
+    return [
+        _found(
+            "instances-retained",
+            Severity.WARNING,
+            f"{wanted.name} has {each.instances} instances of {each.name}, and the {told[each.name]} that it has now"
+            " are kept",
+            "the deployment retains the instance counts; ask for others with instance_counts",
+        )
+        for each in wanted.variants
+        if each.name in told.keys() - asked.keys() and each.instances not in {None, told[each.name]}
     ]
 
 
@@ -178,7 +245,10 @@ def _silent(facts: Facts) -> list[Finding]:
     said = {
         "allowed": "its role may publish metrics, so nobody has invoked it",
         "denied": "its role may not publish metrics (cloudwatch:PutMetricData); whether it was invoked is unknown",
-        "unknown": "its role does not exist any more",
+        "not allowed": "its role may not publish metrics (cloudwatch:PutMetricData); whether it was invoked is unknown",
+        "unclear": "whether its role may publish metrics depends on conditions that are not known here",
+        "not checked": "whether its role may publish metrics could not be checked (iam:SimulatePrincipalPolicy)",
+        "no role": "its role does not exist any more",
     }
     models = {variant.name: variant.model for variant in facts.current.variants} if facts.current else {}
 

@@ -11,9 +11,9 @@ from urllib.parse import unquote
 from botocore.exceptions import ClientError
 
 from runbooks.aws.session import AwsSession
+from runbooks.catalogue.sagemaker_variant_fix.keys import UNREADABLE, USABLE, read_key
 from runbooks.model import Model
 
-_USABLE, _UNREADABLE = "Enabled", "unreadable"
 _HOST = r"s3[.-](?:dualstack\.)?(?:[a-z0-9-]+\.)?amazonaws\.com(?:\.cn)?"
 _ADDRESSES = tuple(
     re.compile(pattern)
@@ -29,11 +29,13 @@ _ADDRESSES = tuple(
 class Artifact(Model):
     """A model's data in S3. `key` is its KMS key, if it has a customer managed one, and `key_state` that key's.
 
-    `unknown` is what has an address that is not understood, and a key is `unreadable` if nobody here may look at it.
+    `unknown` is what has an address that is not understood. `object` is what an instance would read first, as bucket
+    and key in one.
     """
 
     url: str
     state: Literal["there", "gone", "forbidden", "unknown"]
+    object: str | None = None
     key: str | None = None
     key_state: str | None = None
 
@@ -68,7 +70,7 @@ class ServedModel(Model):
         for artifact in self.artifacts:
             if artifact.state == "gone":
                 found.append(f"the artifact {artifact.url} of {self.name} is gone")
-            if artifact.key is not None and artifact.key_state not in {_USABLE, _UNREADABLE}:
+            if artifact.key is not None and artifact.key_state not in {USABLE, UNREADABLE}:
                 found.append(
                     f"the key {artifact.key} of the artifact {artifact.url} is {artifact.key_state}, so {self.name}"
                     " cannot be read"
@@ -95,7 +97,7 @@ class ServedModel(Model):
             f"this runbook may not look at the key {artifact.key} of the artifact {artifact.url} of {self.name}"
             " (kms:DescribeKey)"
             for artifact in self.artifacts
-            if artifact.key_state == _UNREADABLE
+            if artifact.key_state == UNREADABLE
         ]
 
     @property
@@ -103,7 +105,7 @@ class ServedModel(Model):
         """What this runbook may not look at, one clause each: it matters only if instances are launched."""
         return [
             f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
-            " parameter ModelBuckets names the buckets that it may look into)"
+            " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
             for artifact in self.artifacts
             if artifact.state == "forbidden"
         ]
@@ -190,31 +192,22 @@ def artifact_at(aws: AwsSession, url: str, *, one_object: bool) -> Artifact:
     if address is None:
         return Artifact(url=url, state="unknown")
     bucket, key = address
-    s3 = aws.client("s3")
+    s3, there = aws.client("s3"), f"{bucket}/{key}"
     try:
         if not one_object:
             listed = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
             if not listed:
                 return Artifact(url=url, state="gone")
             key = listed[0]["Key"]
+            there = f"{bucket}/{key}"
         head = s3.head_object(Bucket=bucket, Key=key)
     except ClientError as failure:
         status = failure.response["ResponseMetadata"]["HTTPStatusCode"]
         if status not in {403, 404}:
             raise
-        return Artifact(url=url, state="gone" if status == 404 else "forbidden")
+        return Artifact(url=url, state="gone") if status == 404 else Artifact(url=url, state="forbidden", object=there)
     kms_key = head.get("SSEKMSKeyId")
-    return Artifact(url=url, state="there", key=kms_key, key_state=_key_state(aws, kms_key) if kms_key else None)
-
-
-def _key_state(aws: AwsSession, key: str) -> str:
-    kms = aws.client("kms")
-    try:
-        return str(kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"])
-    except kms.exceptions.NotFoundException:
-        return "gone"
-    except ClientError as failure:
-        # A key may be another account's, whose policy does not know this role.
-        if failure.response["Error"]["Code"] != "AccessDeniedException":
-            raise
-        return _UNREADABLE
+    known = read_key(aws, kms_key) if kms_key else None
+    if known is None or known.by_aws:
+        return Artifact(url=url, state="there", object=there)
+    return Artifact(url=url, state="there", object=there, key=kms_key, key_state=known.state)

@@ -6,6 +6,7 @@ import json
 
 from pydantic import JsonValue
 
+from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Variant
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.split import TOLERANCE, desired_weights, drifted, resized, share
@@ -41,14 +42,20 @@ def _and_at_rest(shown: Proof) -> Proof:
 
 
 def changes(
-    given: Input, endpoint: Endpoint, current: Configuration, wanted: Configuration, weights: dict[str, float]
+    given: Input,
+    endpoint: Endpoint,
+    current: Configuration,
+    wanted: Configuration,
+    weights: dict[str, float],
+    access: tuple[Access, ...],
 ) -> list[Change]:
     """What leads from the endpoint as it is to what is wanted, in order; nothing if nothing is to be changed.
 
     A deployment retains the weights and counts that the endpoint has, and they are set afterwards: so each of the two
     has an exact inverse, and traffic is shifted on the new fleet only.
     """
-    planned = [_deploy(given, endpoint, current, wanted)] if endpoint.configuration != wanted.name else []
+    stuck = no_way_back(current, access)
+    planned = [_deploy(given, endpoint, wanted, stuck)] if endpoint.configuration != wanted.name else []
     if drifted(weights, desired_weights(endpoint)) or resized(given, endpoint):
         planned.append(_set(given, endpoint, weights))
     if planned and given.probe is not None:
@@ -56,13 +63,13 @@ def changes(
     return planned
 
 
-def no_way_back(current: Configuration) -> str | None:
+def no_way_back(current: Configuration, access: tuple[Access, ...]) -> str | None:
     """Why a deployment could not be undone: the fleet of the old configuration would have to be launched again."""
-    lacks = [clause for model in current.models for clause in model.lacks]
+    lacks = current.lacks + barred(current.models, access)
     return f"no new instance of {current.name} could start: {'; '.join(lacks)}" if lacks else None
 
 
-def _deploy(given: Input, endpoint: Endpoint, current: Configuration, wanted: Configuration) -> Change:
+def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration, stuck: str | None) -> Change:
     named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
     alarms: list[JsonValue] = [{"AlarmName": name} for name in given.rollback_alarms or endpoint.alarms]
     policy: dict[str, JsonValue] = {
@@ -81,7 +88,6 @@ def _deploy(given: Input, endpoint: Endpoint, current: Configuration, wanted: Co
         proof=_and_at_rest(told(endpoint.configuration)),
         when=_at_rest(endpoint.name),
     )
-    stuck = no_way_back(current)
     return Change(
         phase=DEPLOY,
         operation="sagemaker:UpdateEndpoint",

@@ -76,7 +76,7 @@ def what_the_deployment_rests_on(facts: Facts) -> JsonValue:
         "configuration": endpoint.configuration,
         "variants": _told(facts, endpoint),
         "wanted": _made_of(wanted),
-        "faults": [fault for model in wanted.models for fault in (*model.faults, *model.locked, *model.unseen)],
+        "faults": [*wanted.faults, *wanted.locked, *wanted.unseen],
         "alarms": {alarm.name: trouble for alarm in facts.alarms if (trouble := _trouble(alarm))},
     }
 
@@ -101,13 +101,15 @@ def _made_of(wanted: Configuration) -> dict[str, JsonValue]:
         for each in wanted.variants
     }
     models: dict[str, JsonValue] = {model.name: model.created for model in wanted.models}
-    return {"created": wanted.created, "variants": variants, "models": models}
+    return {"created": wanted.created, "variants": variants, "models": models, "volume_key": wanted.volume_key}
 
 
 def _trouble(alarm: Alarm) -> str | None:
     """Why an alarm could not guard a deployment. One without data guards it as well as one that is OK."""
     if alarm.state is None:
         return "missing"
+    if alarm.composite:
+        return "composite"
     return "rings" if alarm.state == "ALARM" else None
 
 
