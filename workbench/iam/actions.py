@@ -102,6 +102,16 @@ def _through_key(service: str, actions: tuple[str, ...], resources: Resources) -
     return rule
 
 
+def _may_in_own_account(action: str, resources: Resources) -> Rule:
+    """As `_may`, where IAM is told whose the resource is. A bucket's ARN does not show that; it is our own here."""
+
+    def rule(request: Request) -> Iterator[Need]:
+        for resource in resources(request):
+            yield Need(action, resource, frozenset({("aws:ResourceAccount", request.account)}))
+
+    return rule
+
+
 def _through_buckets_key(*actions: str) -> Rule:
     """S3 uses the bucket's customer managed key in the caller's name."""
 
@@ -477,9 +487,9 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     ),
     "s3:GetObject": (_may("s3:GetObject", _object), _through_buckets_key("kms:Decrypt")),
     # Without ListBucket, S3 says 403 of an object that does not exist.
-    "s3:HeadObject": (_may("s3:GetObject", _object), _may("s3:ListBucket", _bucket)),
+    "s3:HeadObject": (_may_in_own_account("s3:GetObject", _object), _may_in_own_account("s3:ListBucket", _bucket)),
     "s3:ListObjectVersions": (_may("s3:ListBucketVersions", _bucket),),
-    "s3:ListObjectsV2": (_may("s3:ListBucket", _bucket),),
+    "s3:ListObjectsV2": (_may_in_own_account("s3:ListBucket", _bucket),),
     # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
     "s3:PutObject": (_may_create("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
     "sagemaker-runtime:InvokeEndpoint": (_may("sagemaker:InvokeEndpoint", _ENDPOINT),),
