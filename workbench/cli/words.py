@@ -208,6 +208,8 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "approval.requested": _requested,
     "approval.decided": _decided,
     "approval.revoked": _decided,
+    "stop.asked": lambda detail: f'is to stop: "{detail.get("reason") or "no reason given"}"',
+    "stop.failed": lambda detail: f"the call that stops it failed: {detail.get('cause')}",
     "run.stopped": lambda detail: f'told to stop: "{detail.get("reason") or "no reason given"}"',
     "approval.expired": lambda detail: f"nobody decided before {time_of(detail['expires_at'])}; the request is void",
     "target.locked": _locked,

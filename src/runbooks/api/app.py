@@ -9,6 +9,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from runbooks.api.http import JSON, PROBLEM, Problem, ProblemDocument, caller_of, what_is_wrong
+from runbooks.aws.redaction import redact
 from runbooks.errors import AwsThrottled, AwsUnavailable, LedgerUnavailable, PolicyInvalid
 from runbooks.frame.step import logger
 from runbooks.model import Model
@@ -69,9 +70,21 @@ def _no_route(_: NotFoundError) -> Response[str]:
     return refused(Problem(404, "No such route", "GET /openapi.json says which there are"))
 
 
+_NOT_NOW = {
+    AwsThrottled: "AWS takes no more calls at this moment, and nothing has happened",
+    AwsUnavailable: "AWS has not answered as it should, so it is not known whether anything has happened",
+    LedgerUnavailable: "the runs cannot be read or written at this moment, and nothing happens unrecorded",
+}
+
+
 def _unavailable(failure: Exception) -> Response[str]:
-    logger.warning("AWS could not do it now", extra={"cause": str(failure)})
-    return refused(Problem(503, "Try again", f"{type(failure).__name__}: {failure}"))
+    """What AWS has said is for the log: it may name what a caller of this API need not know."""
+    request = str(app.current_event.raw_event["requestContext"].get("requestId", "unknown"))
+    cause = {"error": type(failure).__name__, "cause": redact(str(failure)), "request": request}
+    logger.warning("AWS could not do it now", extra=cause)
+    why = next(sentence for kind, sentence in _NOT_NOW.items() if isinstance(failure, kind))
+    again = f"send the same request again in {AGAIN} seconds"
+    return refused(Problem(503, "Try again", f"{why}; {again} (the log of the API has more, by the request {request})"))
 
 
 def _no_policy(invalid: PolicyInvalid) -> Response[str]:

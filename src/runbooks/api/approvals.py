@@ -45,7 +45,7 @@ class Ballot(Model):
 
 @app.post("/runs/<run_id>/approval", summary="Approve, deny or revoke", responses=answers(Decided, 404, 409))
 def vote(run_id: RunId, ballot: Annotated[Ballot, Body()]) -> Decided:
-    """Decide on the plan of that hash: not whoever asked for the run, and not with a yes who could be them."""
+    """Decide on the plan of that hash. Whoever asked for the run cannot, and who could be them can only deny."""
     identity, here = caller(), frame()
     # Nobody needs a valid policy to say no.
     unverified = ballot.decision == "approve" and here.policy().unverified_may_be_approved(here.settings.stage)
