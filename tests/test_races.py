@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.credentials import Credentials
@@ -16,8 +16,9 @@ from botocore.credentials import Credentials
 from runbooks.store import audit
 from runbooks.store.runs import Ledger, Run, run_id_of
 from workbench import scenario
-from workbench.api import ApiClient
+from workbench.api import Answer, ApiClient
 from workbench.embedded import ecs
+from workbench.embedded.functions import Invocation
 from workbench.incident import start_input
 from workbench.ledger import ledger_of
 from workbench.scenarios.ecs_service_rollback import BREAKER, CLUSTER, SERVICE, revision
@@ -108,34 +109,63 @@ def asker(aws: EmbeddedAws) -> ApiClient:
     return ApiClient(aws.api_url, Credentials(key["AccessKeyId"], key["SecretAccessKey"]), aws.region)
 
 
-def test_of_two_hundred_starts_over_the_api_on_one_target_one_acts_and_the_others_say_why_not(
-    aws: EmbeddedAws, ledger: Ledger
+def running(aws: EmbeddedAws) -> int:
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}"
+    pages = aws.client("stepfunctions").get_paginator("list_executions")
+    return sum(len(page["executions"]) for page in pages.paginate(stateMachineArn=machine, statusFilter="RUNNING"))
+
+
+def throttle_once(aws: EmbeddedAws, function: str) -> None:
+    """Lambda takes the first invocation for each run as one too many, so that the run's state waits to try again."""
+    met: set[str] = set()
+
+    def throttled(event: Any, invoke: Callable[[], Invocation]) -> Invocation:
+        run = event["execution"]["id"]
+        if run in met:
+            return invoke()
+        met.add(run)
+        report = {"errorType": "Lambda.TooManyRequestsException", "errorMessage": "Rate Exceeded."}
+        return Invocation(run, json.dumps(report), failed=True)
+
+    aws.faults.around(function, throttled)
+
+
+def test_of_two_hundred_starts_over_the_api_on_one_target_one_acts_and_the_others_say_who_does(
+    aws: EmbeddedAws, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """All are sent at one moment, and all have a plan before any asks for the lock, so that none finds it healthy."""
     scenario.of(RUNBOOK)["health-checks-fail"].arrange(aws)
     before, alice = rollbacks(aws, SERVICE), asker(aws)
     body = {"runbook": RUNBOOK, "input": json.loads(start_input(RUNBOOK, "health-checks-fail"))}
+    throttle_once(aws, f"{aws.stack_name}-lock")
+    monkeypatch.setattr("workbench.api._TIMEOUT", PATIENCE)
     aws.clock.hold()
-    with ThreadPoolExecutor(16) as crowd:
-        answers = list(crowd.map(lambda _: alice.send("POST", "/runs", body), range(CROWD)))
+    line = threading.Barrier(CROWD)
+
+    def start_at_once(_: int) -> Answer:
+        line.wait(PATIENCE)
+        return alice.send("POST", "/runs", body)
+
+    with ThreadPoolExecutor(CROWD) as crowd:
+        answers = list(crowd.map(start_at_once, range(CROWD)))
     assert {answer.status for answer in answers} == {201}
-    started = [(answer.document["execution_arn"], answer.document["run_id"]) for answer in answers]
-    executions = [arn for arn, _ in started]
-    wait_until(lambda: aws.clock.waiting == statuses(aws, executions)["RUNNING"], "the end of all but those that wait")
+    runs = [answer.document["run_id"] for answer in answers]
+    wait_until(lambda: aws.clock.waiting == CROWD, "the plan of every run")
+    assert all(ledger.diagnosis(run_id) for run_id in runs)
+    # The wait of the one that acts lasts until the clock is released.
+    aws.clock.advance(minutes=1)
+    wait_until(lambda: running(aws) == aws.clock.waiting == 1, "the end of all but the one that acts")
     assert rollbacks(aws, SERVICE) == before + 1
     aws.clock.release()
-    wait_until(lambda: statuses(aws, executions)["RUNNING"] == 0, "the end of the one")
+    wait_until(lambda: running(aws) == 0, "the end of the one")
     aws.settle(60)
-    runs = [closed(ledger, run_id) for _, run_id in started]
-    acted = [run for run in runs if ledger.changes(run.run_id)]
-    assert [run.outcome for run in acted] == ["SUCCEEDED"]
-    locked_out = [run.error_cause or "" for run in runs if run.error_name == "TargetLocked"]
-    assert locked_out
-    assert all(acted[0].run_id in cause for cause in locked_out)
-    # Whoever looks after the rollback has begun finds a deployment under way, or a healthy service, and has nothing to
-    # lock; and on a slow machine a function may not get its turn within its task's time.
-    ended = Counter(run.error_name or run.verdict for run in runs if run not in acted)
-    assert set(ended) <= {"healthy", "TargetLocked", "Refused", "StepFailed"}
-    assert sum(ended.values()) == CROWD - 1
+    ended = [closed(ledger, run_id) for run_id in runs]
+    (acted,) = [run for run in ended if ledger.changes(run.run_id)]
+    assert (acted.outcome, acted.verified) == ("SUCCEEDED", True)
+    others = [run for run in ended if run is not acted]
+    assert {(run.error_name, acted.run_id in (run.error_cause or "")) for run in others} == {("TargetLocked", True)}
+    assert len(others) == CROWD - 1
     assert rollbacks(aws, SERVICE) == before + 1
+    assert ledger.holder(acted.targets[0], aws.clock.now()) is None
     told = Counter(message["message"].split()[1] for message in aws.messages if " ended " in message["message"])
-    assert told == Counter(run_id for _, run_id in started)
+    assert told == Counter(runs)

@@ -80,6 +80,27 @@ def test_a_held_clock_keeps_waits_waiting_until_it_is_released() -> None:
     assert not thread.is_alive()
 
 
+def test_real_time_ends_no_wait_on_a_held_clock_and_a_step_ends_those_that_it_passes() -> None:
+    clock = VirtualClock()
+    clock.hold()
+    seen: list[bool] = []
+    short = in_background(lambda: clock.sleep(0.05, never))
+    long = in_background(lambda: clock.sleep(HOUR, never))
+    given_up = in_background(lambda: seen.append(clock.wait_for(never, within=0.05)))
+    waiting(clock, 2)
+    short.join(0.3)
+    assert short.is_alive()
+    assert seen == []
+    clock.advance(seconds=1)
+    short.join(30)
+    assert (short.is_alive(), long.is_alive()) == (False, True)
+    clock.release()
+    clock.wake()
+    for thread in (long, given_up):
+        thread.join(30)
+    assert seen == [False]
+
+
 def test_advancing_past_its_deadline_ends_a_held_wait() -> None:
     clock = VirtualClock()
     clock.hold()

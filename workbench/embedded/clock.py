@@ -37,6 +37,7 @@ class VirtualClock:
         self.pace = pace
         self._offset = timedelta(0)
         self._held = False
+        self._reached = EPOCH
         self._sleepers: dict[Bell, datetime] = {}
         self._watchers: dict[Bell, datetime | None] = {}
         self._lock = threading.Lock()
@@ -66,10 +67,15 @@ class VirtualClock:
             raise ValueError(f"the clock cannot go back by {-step}")
         with self._lock:
             self._offset += step
+            self._reached = self.now()
         self._ring(everybody=False)
 
     def hold(self) -> None:
-        """From now on no wait ends by itself; `advance` past its deadline, `release` or an interrupt ends it."""
+        """From now on no wait ends by itself; `advance` past its deadline, `release` or an interrupt ends it.
+
+        Real time does not end it either, nor a `wait_for` that would give up after real seconds.
+        """
+        self._reached = self.now()
         self._held = True
 
     def release(self) -> None:
@@ -116,9 +122,11 @@ class VirtualClock:
         with self._lock:
             ahead = (deadline - self.now()).total_seconds()
             to_show = shown_until - time.monotonic()
+            if self._held and deadline > self._reached:
+                return LONGEST_NAP
             if ahead <= 0 or to_show > 0:
                 return min(ahead, max(to_show, 0.0))
-            if self._held or deadline > min(self._sleepers.values()):
+            if deadline > min(self._sleepers.values()):
                 return min(ahead, LONGEST_NAP)
             self._offset += timedelta(seconds=ahead)
         self._ring(everybody=False)
@@ -134,7 +142,8 @@ class VirtualClock:
     ) -> bool:
         """Blocks until `done()` is true and the bell is rung; never hurries the clock. Returns `done()`.
 
-        `until` is a virtual moment to give up at, `within` are real seconds; without either it waits for ever.
+        `until` is a virtual moment to give up at, `within` are real seconds; without either it waits for ever. While
+        the clock is held, no real seconds count.
         """
         bell = bell or Bell()
         give_up = None if within is None else time.monotonic() + within
@@ -143,6 +152,8 @@ class VirtualClock:
         try:
             while not done():
                 left = LONGEST_NAP
+                if within is not None and self._held:
+                    give_up = time.monotonic() + within
                 if until is not None:
                     left = min(left, (until - self.now()).total_seconds())
                 if give_up is not None:
