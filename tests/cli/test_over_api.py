@@ -15,8 +15,9 @@ import pytest
 
 from runbooks.store.runs import Ledger
 from workbench import scenario
-from workbench.cli import accounts
+from workbench.cli import accounts, over_api
 from workbench.embedded import EmbeddedAws
+from workbench.embedded.functions import Invocation
 from workbench.incident import start_input
 from workbench.ledger import ledger_of
 
@@ -168,7 +169,12 @@ def test_the_message_that_asks_has_a_command_that_works(aws, person, ledger, bro
     alice, bob = person("alice"), person("bob")
     run_id = alice("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
     plan_of(ledger, run_id)
-    (message,) = [each["message"] for each in aws.messages if "Approve?" in each["subject"]]
+    # The run asks for a decision first, and tells people then.
+    give_up = time.monotonic() + 20
+    while not (messages := [each["message"] for each in aws.messages if "Approve?" in each["subject"]]):
+        assert time.monotonic() < give_up
+        time.sleep(0.03)
+    (message,) = messages
     (command,) = [line for line in message.splitlines() if line.startswith("runbook approve ")]
     assert bob(*command.split()[1:]).code == 0
     assert alice("follow", run_id).code == 0
@@ -196,3 +202,41 @@ def test_the_input_is_checked_before_anybody_signs_in(runbook):
     given = json.loads(start_input(RUNBOOK, "plan-only")) | {"service": "no such name!"}
     answer = runbook("start", RUNBOOK, "--input", "-", "--api", "--region", "eu-central-1", typed=json.dumps(given))
     assert answer.complaint.startswith("The input does not fit")
+
+
+def test_whoever_follows_a_run_outlasts_an_api_that_does_not_answer_for_a_while(aws, person, ledger, broken):
+    alice = person("alice")
+    run_id = alice("start", RUNBOOK, "--input", EVENT, "--mode", "plan", "--api", "--json").document["run_id"]
+    failed = []
+
+    def down_at_first(event: Any, invoke: Callable[[], Invocation]) -> Invocation:
+        if len(failed) == 2:
+            return invoke()
+        failed.append(event["rawPath"])
+        return Invocation("down", json.dumps({"errorType": "Runtime.ExitError", "errorMessage": ""}), failed=True)
+
+    aws.faults.around("ApiFunction", down_at_first)
+    followed = alice("follow", run_id, "--api", "--json")
+    assert (followed.code, followed.document["status"]) == (0, "SUCCEEDED")
+    assert len(failed) == 2
+
+
+@pytest.mark.parametrize("down", ["nobody listens", "it answers 500"])
+def test_whoever_follows_a_run_is_told_when_the_api_stays_away(aws, person, ledger, broken, monkeypatch, down):
+    alice = person("alice")
+    run_id = alice("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
+    plan_of(ledger, run_id)
+    monkeypatch.setattr(over_api, "PATIENCE", 1.0)
+    report = Invocation("down", json.dumps({"errorType": "Runtime.ExitError", "errorMessage": ""}), failed=True)
+    aws.faults.around("ApiFunction", lambda event, invoke: report)
+    where = ["--api-url", "http://127.0.0.1:9"] if down == "nobody listens" else ["--api"]
+    began = time.monotonic()
+    followed = alice("follow", run_id, *where)
+    assert followed.code == 2, "1 would say that the run has failed"
+    assert time.monotonic() - began < 30
+    said = (
+        "The API could not be reached: " if down == "nobody listens" else "The API refused it. Internal Server Error."
+    )
+    assert followed.complaint.startswith(said)
+    assert f"runbook follow {run_id} --api" in " ".join(followed.complaint.split())
+    assert ledger.find(run_id).status == "open"

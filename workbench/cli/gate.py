@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
 APPEARS = 30.0
 """Seconds that a run may take from its start until it can be seen."""
+_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
+"""Seconds between two attempts to reach the API; each pause is twice as long as the one before."""
+_PASSING = {429, 500, 502, 503, 504}
+"""Answers that say nothing of the request: the same one may be let through later."""
+
+
+class Unreachable(Stop):
+    """The API does not answer, or not now."""
 
 
 class Gate:
@@ -34,6 +42,8 @@ class Gate:
         region = account.session.region_name
         if region is None:
             raise Stop("It is not known in which AWS region to sign. Give --region, or set AWS_REGION.")
+        self.patience = 0.0
+        """Seconds for which the API is asked again while it does not answer."""
         self.client = ApiClient(url or account.outputs["ApiUrl"], credentials.get_frozen_credentials(), region)
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
@@ -69,6 +79,18 @@ class Gate:
         return [Entry.model_validate(each) for each in found]
 
     def _told(self, ask: Callable[[], Any], *, gone: bool = False) -> Any:
+        give_up, pause = time.monotonic() + self.patience, _PAUSE
+        while True:
+            try:
+                return self._told_once(ask, gone=gone)
+            except Unreachable:
+                if time.monotonic() + pause > give_up:
+                    raise
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    @staticmethod
+    def _told_once(ask: Callable[[], Any], *, gone: bool) -> Any:
         try:
             return ask()
         except Refused as refused:
@@ -79,9 +101,12 @@ class Gate:
                     "The API did not let you in (Forbidden). Your identity needs execute-api:Invoke on this route;"
                     " use a --profile that has it."
                 ) from None
-            raise Stop(f"The API refused it. {str(refused).rstrip('.')}.") from None
+            kind = Unreachable if refused.status in _PASSING else Stop
+            raise kind(f"The API refused it. {str(refused).rstrip('.')}.") from None
         except HTTPError as failure:
-            raise Stop(f"The API could not be reached: {failure}. Check --api-url, --stack and --region.") from None
+            raise Unreachable(
+                f"The API could not be reached: {failure}. Check --api-url, --stack and --region."
+            ) from None
 
 
 def moments(entries: list[Entry]) -> Iterator[Moment]:

@@ -11,14 +11,15 @@ import typer
 from runbooks.store import audit
 from workbench.cli import words
 from workbench.cli.failures import Stop
-from workbench.cli.gate import moments, visits
+from workbench.cli.gate import Unreachable, moments, visits
 from workbench.cli.output import print_json, stderr, stdout
 from workbench.cli.story import Story
 
 if TYPE_CHECKING:
     from workbench.cli.gate import Gate
 
-_CLOSED = {"SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"}
+PATIENCE = 60.0
+"""Seconds for which a run is followed on while the API does not answer."""
 
 
 def start(gate: Gate, runbook: str, document: dict[str, Any], key: str | None) -> dict[str, Any]:
@@ -31,7 +32,21 @@ def start(gate: Gate, runbook: str, document: dict[str, Any], key: str | None) -
 
 
 def follow(gate: Gate, run_id: str, *, poll: float, as_json: bool) -> None:
-    """Watch a run to its end; ends the command with 1 if it failed."""
+    """Watch a run to its end; ends the command with 1 if it failed.
+
+    Raises Stop, which ends it with 2, once the API has not answered for PATIENCE seconds.
+    """
+    gate.patience = PATIENCE
+    try:
+        _follow(gate, run_id, poll=poll, as_json=as_json)
+    except Unreachable as failure:
+        raise Stop(
+            f"{failure} It was asked again for {PATIENCE:g} s. The run goes on all the same: `runbook follow {run_id}"
+            " --api` tells it from the beginning."
+        ) from None
+
+
+def _follow(gate: Gate, run_id: str, *, poll: float, as_json: bool) -> None:
     run = gate.run(run_id, patient=True)
     console = stderr() if as_json else stdout()
     trail: list[audit.Entry] = []
