@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +14,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from runbooks import catalogue, clock
+from runbooks.api.routes import document
 from runbooks.store.runs import Run
 from workbench import scenario
 from workbench.api import ApiClient
@@ -178,14 +181,69 @@ def test_what_is_not_there_is_a_problem(alice: Someone, path: str) -> None:
     assert (answer.status, answer.headers["Content-Type"]) == (404, "application/problem+json")
 
 
-def test_reading_writes_nothing(aws: EmbeddedAws, ledger: Ledger, alice: Someone, broken: scenario.Scenario) -> None:
-    run_id = alice.starts("plan-only").document["run_id"]
-    ended(aws, ledger, run_id)
-    before = len(aws.calls)
-    for path in ["/runbooks", f"/runbooks/{RUNBOOK}", "/runs", f"/runs/{run_id}", f"/runs/{run_id}/audit"]:
-        alice.get(path)
-    seen = {call.operation for call in aws.calls[before:]}
-    assert seen <= {"dynamodb:GetItem", "dynamodb:Query"}
+GETS = [(path, calls["get"]) for path, calls in document.document()["paths"].items() if "get" in calls]
+
+
+def contents(aws: EmbeddedAws) -> dict[str, list[str]]:
+    """Every item of both tables, and every execution with its state."""
+    client, machines = aws.client("dynamodb"), aws.client("stepfunctions")
+    found = {
+        table: sorted(
+            json.dumps(item, sort_keys=True, default=str)
+            for page in client.get_paginator("scan").paginate(TableName=aws.outputs[table], ConsistentRead=True)
+            for item in page["Items"]
+        )
+        for table in ("StateTableName", "AuditTableName")
+    }
+    found["executions"] = sorted(
+        f"{each['executionArn']} {each['status']}"
+        for machine in machines.list_state_machines()["stateMachines"]
+        for each in machines.list_executions(stateMachineArn=machine["stateMachineArn"])["executions"]
+    )
+    return found
+
+
+@pytest.fixture
+def two_runs(aws: EmbeddedAws, ledger: Ledger, alice: Someone, broken: scenario.Scenario) -> list[str]:
+    """One that has ended and one that waits for a decision, and nothing goes on."""
+    over = alice.starts("plan-only").document["run_id"]
+    ended(aws, ledger, over)
+    waiting = alice.starts().document["run_id"]
+    asked(ledger, waiting)
+    until(lambda: [each for each in aws.messages if "Approve?" in each["subject"]])
+    aws.settle()
+    return [over, waiting]
+
+
+@pytest.mark.parametrize(("path", "call"), GETS, ids=[path for path, _ in GETS])
+def test_no_get_changes_anything(
+    aws: EmbeddedAws, alice: Someone, two_runs: list[str], path: str, call: dict[str, Any]
+) -> None:
+    """Every one that the API describes, with each of its parameters, on what is there and what is not."""
+    known = {
+        "run_id": [*two_runs, "no-such-run"],
+        "runbook": [RUNBOOK, "no-such-runbook"],
+        "target": [alice.get(f"/runs/{two_runs[0]}")["targets"][0]],
+        "status": ["open", "SUCCEEDED"],
+        "limit": ["1"],
+        "next": [alice.get("/runs", limit=1)["next"], "made-up"],
+        "after": ["1"],
+    }
+    taken = {parameter["name"]: parameter["in"] for parameter in call.get("parameters", ())}
+    assert set(taken) <= set(known)
+    within = [name for name, where in taken.items() if where == "path"]
+    paths = [
+        path.format_map(dict(zip(within, values, strict=True))) for values in product(*(known[name] for name in within))
+    ]
+    queries = [{}, *({name: value} for name, where in taken.items() if where == "query" for value in known[name])]
+    before, seen = contents(aws), len(aws.calls)
+    assert before["AuditTableName"]
+    answered = {alice.send("GET", each, query=query).status for each in paths for query in queries}
+    made = {each.operation for each in aws.calls[seen:]}
+    assert 200 in answered
+    assert answered <= {200, 400, 404}
+    assert made <= {"dynamodb:GetItem", "dynamodb:Query"}
+    assert contents(aws) == before
 
 
 def test_nobody_gets_in_unsigned_or_with_a_signature_that_does_not_fit(aws: EmbeddedAws, alice: Someone) -> None:
