@@ -263,6 +263,17 @@ def test_a_start_that_failed_spends_neither_quiet_time_nor_budget(
     )
 
 
+def test_a_start_that_was_cut_short_is_made_when_the_event_comes_again(
+    aws: EmbeddedAws, ledger: Ledger, service: str
+) -> None:
+    aws.faults.before("states:StartExecution", lambda there: there.kill("TriggerFunction"), times=1)
+    with pytest.raises(EmbeddedFunctionError, match=r"Runtime\.ExitError"):
+        triggered(aws, SAMPLES["ecs-deployment-failed"])
+    run_id = triggered(aws, SAMPLES["ecs-deployment-failed"])["started"]
+    ended(aws, ledger, run_id)
+    assert [run.run_id for run in ledger.runs_of(ROLL_BACK)] == [run_id]
+
+
 def test_a_start_whose_answer_was_lost_is_found_again_and_not_made_twice(
     aws: EmbeddedAws, ledger: Ledger, service: str
 ) -> None:

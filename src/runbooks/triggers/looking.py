@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -12,20 +12,27 @@ from runbooks.aws.session import AwsSession
 _UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
 
 
-def obstacle(aws: AwsSession, runbook: str, fields: Mapping[str, str]) -> str | None:
-    """Why a run of the runbook could only be refused, as a sentence; None if nothing is in its way.
+def obstacle(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
+    """Why a run could only be refused, as a sentence; None if nothing is in its way.
 
-    `fields` are those of its input that name the target. Calls: ecs DescribeServices, or sagemaker DescribeEndpoint.
+    `fields` are those of a runbook's input that name the target. Calls: ecs DescribeServices, or sagemaker
+    DescribeEndpoint.
 
     Raises:
         AccessDenied, AwsRejected: the target cannot be looked at.
         AwsThrottled, AwsUnavailable: look again.
+        ValueError: nothing here looks at what such fields name.
     """
-    return _LOOKS[runbook](aws, fields)
+    match fields:
+        case {"cluster": cluster, "service": service}:
+            return _service(aws, cluster, service)
+        case {"endpoint": endpoint}:
+            return _endpoint(aws, endpoint)
+    raise ValueError(f"nothing looks at what {', '.join(sorted(fields))} name")
 
 
-def _service(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
-    cluster, service, ecs = fields["cluster"], fields["service"], aws.client("ecs")
+def _service(aws: AwsSession, cluster: str, service: str) -> str | None:
+    ecs = aws.client("ecs")
     try:
         described = ecs.describe_services(cluster=cluster, services=[service])["services"]
     except ecs.exceptions.ClusterNotFoundException:
@@ -38,8 +45,7 @@ def _service(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
     return None if status == "ACTIVE" else f"the service {service} of the cluster {cluster} is {status}"
 
 
-def _endpoint(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
-    name = fields["endpoint"]
+def _endpoint(aws: AwsSession, name: str) -> str | None:
     try:
         status = aws.client("sagemaker").describe_endpoint(EndpointName=name)["EndpointStatus"]
     except ClientError as failure:
@@ -53,10 +59,3 @@ def _endpoint(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
     if status not in _UNDER_WAY:
         return None
     return f"the endpoint {name} is {status}, and SageMaker does one thing at a time"
-
-
-_LOOKS: dict[str, Callable[[AwsSession, Mapping[str, str]], str | None]] = {
-    "ecs-service-rollback": _service,
-    "sagemaker-endpoint-rollback": _endpoint,
-    "sagemaker-variant-fix": _endpoint,
-}

@@ -63,7 +63,7 @@ def route(frame: Frame, event: dict[str, Any]) -> Begun:
         raise Nothing(str(against))
     name = execution_name(str(event["id"]), runbook.name)
     _nobody_is_at_it(frame, targets[0], name)
-    in_the_way = obstacle(frame.session(region), runbook.name, wish.fields)
+    in_the_way = obstacle(frame.session(region), wish.fields)
     if in_the_way is not None:
         raise Nothing(in_the_way)
     try:
