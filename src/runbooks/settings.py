@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 from runbooks.arn import arn
@@ -32,8 +32,6 @@ class Settings:
     """The bucket of the archive; empty for every function that does not archive."""
     starting_roles: frozenset[str] = frozenset()
     """The ARNs of the roles of the functions that start runs in somebody's name; only attribution asks."""
-    schedules: dict[str, str] = field(default_factory=dict)
-    """This stack's schedules that start runs, by the ARN of their role; only attribution asks."""
 
     @classmethod
     def from_env(cls) -> Self:
@@ -52,7 +50,6 @@ class Settings:
             signing_key=os.environ.get("SIGNING_KEY", ""),
             archive=os.environ.get("ARCHIVE", ""),
             starting_roles=frozenset(role for role in os.environ.get("STARTING_ROLES", "").split(",") if role),
-            schedules=dict(pair.split("=", 1) for pair in os.environ.get("SCHEDULES", "").split(",") if pair),
         )
 
     def role_in(self, alias: str) -> str:

@@ -135,6 +135,19 @@ def test_nobody_covers_their_own_runs(aws: EmbeddedAws) -> None:
     assert "who asks for this run" in diagnosed(own)
 
 
+def test_nobody_covers_the_runs_of_somebody_whom_nobody_vouches_for_where_policy_asks_for_that(
+    aws: EmbeddedAws,
+) -> None:
+    def strictly(world: EmbeddedAws) -> None:
+        INCIDENT.arrange(world)
+        given(world)
+        world.policy({"approve_unverified": {"dev": False}})
+
+    claimed = run_scenario(aws, RUNBOOK, replace(INCIDENT, arrange=strictly), decision="deny")
+    assert "approval.requested" in events(claimed)
+    assert f"who could be {BOB}" in diagnosed(claimed)
+
+
 def test_what_happens_to_it_is_on_a_trail_of_its_own(aws: EmbeddedAws) -> None:
     given(aws)
     given(aws, most_changes=2)

@@ -137,6 +137,12 @@ def by_a_trigger(aws: EmbeddedAws) -> str:
     return str(aws.invoke("TriggerFunction", json.loads(ALARM.read_text(encoding="utf-8")))["started"])
 
 
+def by_a_schedule(aws: EmbeddedAws) -> str:
+    given = json.loads(start_input(RUNBOOK, "plan-only"))
+    night = {"runbook": RUNBOOK, "schedule": "nightly", "due": "2026-11-21T00:05:00Z", "input": given}
+    return str(aws.invoke("ScheduleFunction", night)["started"])
+
+
 def directly(aws: EmbeddedAws, document: dict[str, Any], name: str) -> None:
     machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}"
     aws.client("stepfunctions").start_execution(stateMachineArn=machine, name=name, input=json.dumps(document))
@@ -147,6 +153,7 @@ def directly(aws: EmbeddedAws, document: dict[str, Any], name: str) -> None:
     [
         (through_the_api, "api", ALICE),
         (by_a_trigger, "trigger", "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:"),
+        (by_a_schedule, "schedule", "schedule/nightly"),
     ],
 )
 def test_a_run_that_a_function_of_this_stack_started_is_whose_name_it_was_started_in(
@@ -186,21 +193,6 @@ def test_whoever_starts_a_run_in_the_place_of_the_api_is_found_out(aws: Embedded
     mallory = "arn:aws:iam::123456789012:user/mallory"
     assert wrong == f"this stack started it in the name of {ALICE}, and CloudTrail says that {mallory} started the run"
     assert len(alarms(aws)) == 1
-
-
-@pytest.mark.parametrize(
-    ("claims", "contradicted"), [("schedule", False), ("runbooks-dev-nightly-restore", False), ("alice", True)]
-)
-def test_a_schedule_speaks_for_itself_alone(
-    aws: EmbeddedAws, ledger: Ledger, claims: str, *, contradicted: bool
-) -> None:
-    SCENARIOS["health-checks-fail"].arrange(aws)
-    directly(aws, json.loads(start_input(RUNBOOK, "plan-only")) | {"requested_by": claims}, "night-1")
-    run = begun(aws, ledger)
-    aws.cloudtrail(aws.stack.resources["NightlyRestoreRole"].attributes["Arn"])
-    (entry,) = attribution(ledger, run.run_id)
-    assert entry.detail["schedule"] == begun(aws, ledger).attributed_to == "runbooks-dev-nightly-restore"
-    assert bool(entry.detail["contradictions"]) == bool(alarms(aws)) == contradicted
 
 
 def test_a_function_of_this_stack_vouches_for_nobody_whom_it_has_no_record_of(aws: EmbeddedAws, ledger: Ledger) -> None:

@@ -199,6 +199,7 @@ FUNCTIONS = {
     "SealFunction": ("runbooks.frame.seal.handler", "${AWS::StackName}-seal", 300),
     "TamperFunction": ("runbooks.frame.tamper.handler", "${AWS::StackName}-tamper", 30),
     "ApiFunction": ("runbooks.api.routes.handler", "${AWS::StackName}-api", 30),
+    "ScheduleFunction": ("runbooks.frame.schedule.handler", "${AWS::StackName}-schedule", 30),
     "TriggerFunction": ("runbooks.triggers.router.handler", "${AWS::StackName}-trigger", 30),
 }
 
@@ -246,7 +247,7 @@ def test_every_function_is_told_what_its_settings_need(resources: Resources, mon
                 patched.delenv(variable)
             patched.setenv("AWS_REGION", "eu-central-1")  # Lambda sets this one itself
             for variable in variables:
-                patched.setenv(variable, "given=given" if variable in {"ACCOUNTS", "SCHEDULES"} else "given")
+                patched.setenv(variable, "given=given" if variable == "ACCOUNTS" else "given")
             assert Settings.from_env(), name
         assert variables["POWERTOOLS_SERVICE_NAME"] == "runbooks"
         assert variables["POWERTOOLS_METRICS_NAMESPACE"] == "Runbooks"

@@ -172,10 +172,7 @@ def _attributed(detail: Detail) -> str:
     wrong = "; ".join(detail.get("contradictions", ()))
     name = detail.get("on_behalf_of")
     behalf = f" on behalf of {name}" if name else ""
-    schedule = f" for the schedule {detail['schedule']}" if detail.get("schedule") else ""
-    return (
-        f"CloudTrail: {detail.get('caller')} started it{behalf}{schedule}{f'. CONTRADICTION: {wrong}' if wrong else ''}"
-    )
+    return f"CloudTrail: {detail.get('caller')} started it{behalf}{f'. CONTRADICTION: {wrong}' if wrong else ''}"
 
 
 def _sealed(detail: Detail) -> str:

@@ -331,7 +331,7 @@ class EmbeddedAws:
     def sweep(self) -> list[Any]:
         """Runs every schedule of a function once, and returns the functions' results."""
         return [
-            self.invoke(target, self._events.scheduled(rule.arn))
+            self.invoke(target, self._events.scheduled(rule))
             for rule in self._events.rules()
             if rule.schedule is not None
             for target in rule.targets

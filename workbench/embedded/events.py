@@ -112,9 +112,21 @@ class Events:
         self._number = 0
         self.sent.clear()
 
-    def scheduled(self, rule_arn: str) -> dict[str, Any]:
-        """The event that a schedule sends."""
-        return self._envelope("aws.events", "Scheduled Event", [rule_arn], {})
+    def scheduled(self, rule: Rule) -> Any:
+        """The event that a rule's schedule sends, or the input of a schedule of EventBridge Scheduler."""
+        if rule.input is None:
+            return self._envelope("aws.events", "Scheduled Event", [rule.arn], {})
+        self._number += 1
+        attributes = {
+            "attempt-number": "1",
+            "execution-id": identity(rule.name, self._number),
+            "schedule-arn": rule.arn,
+            "scheduled-time": self._clock.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        }
+        filled = rule.input
+        for name, value in attributes.items():
+            filled = filled.replace(f"<aws.scheduler.{name}>", value)
+        return json.loads(filled)
 
     def table_changed(self, table: str, record: dict[str, Any]) -> None:
         """Tells the functions that are mapped to the table's stream, if a filter lets the record through."""

@@ -53,13 +53,17 @@ class Resource:
 
 @dataclass(frozen=True)
 class Rule:
-    """An EventBridge rule or schedule: its pattern or rate, and the functions that it calls."""
+    """An EventBridge rule or schedule: its pattern or rate, and the functions that it calls.
+
+    `input` is what a schedule of EventBridge Scheduler hands over, before its context attributes are filled in.
+    """
 
     name: str
     arn: str
     pattern: Pattern | None
     schedule: str | None
     targets: tuple[str, ...]
+    input: str | None = None
 
 
 @dataclass(frozen=True)
@@ -417,7 +421,9 @@ def _rule(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
 def _schedule(stack: Stack, logical: str, given: dict[str, Any]) -> Resource:
     name = given.get("Name", stack.generated(logical))
     arn = stack.arn("scheduler", f"schedule/default/{name}")
-    stack.rules.append(Rule(name, arn, None, given["ScheduleExpression"], (given["Target"]["Arn"],)))
+    if given.get("State", "ENABLED") == "ENABLED":
+        target = given["Target"]
+        stack.rules.append(Rule(name, arn, None, given["ScheduleExpression"], (target["Arn"],), target["Input"]))
     return Resource("AWS::Scheduler::Schedule", name, {"Arn": arn})
 
 

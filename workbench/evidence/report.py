@@ -97,10 +97,7 @@ class _Story:
         if not named:
             return "not named" if self._vouched() else "UNVERIFIED: CloudTrail has not named the caller"
         behind = named.get("on_behalf_of")
-        schedule = named.get("schedule")
-        return str(named["caller"]) + (
-            f" on behalf of {behind}" if behind else f" for the schedule {schedule}" if schedule else ""
-        )
+        return str(named["caller"]) + (f" on behalf of {behind}" if behind else "")
 
     def findings(self) -> list[str]:
         found = self.diagnosis.get("findings", ())

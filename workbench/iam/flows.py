@@ -16,6 +16,7 @@ from moto.iam.models import get_account_id_from
 
 from runbooks import catalogue, clock
 from runbooks.api.starting import execution_name
+from runbooks.frame.schedule import Due
 from runbooks.model import Undo, canonical
 from runbooks.policy import Policy
 from runbooks.store.runs import Run, run_id_of
@@ -160,6 +161,9 @@ def seen_in_all_flows(
         tell("An event of AWS starts a plan")
         _triggered(aws)
         aws.reset()
+        tell("A schedule starts a plan")
+        _scheduled(aws)
+        aws.reset()
         tell("A run cannot even begin")
         _cannot_begin(aws)
         aws.reset()
@@ -274,6 +278,21 @@ def _triggered(aws: EmbeddedAws) -> None:
     aws.policy({"trigger_quiet_minutes": 0})
     for event in (deployment, endpoint):
         _until_closed(aws, aws.invoke("TriggerFunction", event)["started"])
+
+
+def _scheduled(aws: EmbeddedAws) -> None:
+    """A night whose run is started, and one whose run was started before without a note of it."""
+    runbook = "aurora-snapshot-restore"
+    given = json.loads(start_input(runbook, scenario.of(runbook)["nightly"].event, mode="plan"))
+    night = Due(runbook=runbook, schedule="nightly", due="2026-11-21T00:05:00Z", input=given)
+    _until_closed(aws, aws.invoke("ScheduleFunction", night.model_dump())["started"])
+    died = night.model_copy(update={"due": "2026-11-22T00:05:00Z"})
+    client = aws.client("stepfunctions")
+    machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{runbook}"
+    document = canonical(given | {"requested_by": "schedule/nightly"}).decode()
+    started = client.start_execution(stateMachineArn=machine, name=died.execution, input=document)
+    _until_closed(aws, run_id_of(runbook, started["executionArn"], started["startDate"].astimezone(UTC)))
+    aws.invoke("ScheduleFunction", died.model_dump())
 
 
 def _until_closed(aws: EmbeddedAws, run_id: str) -> None:

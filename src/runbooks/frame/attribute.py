@@ -1,7 +1,7 @@
 """Who really started a run: CloudTrail's event of the `StartExecution` call names the caller, whatever the input says.
 
-EventBridge hands the event over some minutes after the call, if the account has a trail. What the API or a trigger has
-started, a function of this stack has called for; it knows from IAM, or from the event, in whose name.
+EventBridge hands the event over some minutes after the call, if the account has a trail. What the API, a trigger or a
+schedule has started, a function of this stack has called for; it knows from IAM, or from the event, in whose name.
 """
 
 from __future__ import annotations
@@ -23,25 +23,20 @@ from runbooks.store.runs import Approval, Run, run_id_of
 
 STATE = "Attribute"
 """The state that entries about the starter carry."""
-ANY_SCHEDULE = "schedule"
-"""What a schedule may call itself in its input, besides its name."""
 
 
 @dataclass(frozen=True)
 class Starter:
-    """Who made the call. `arn` is the caller that CloudTrail names; `role` the role whose session that is, if any."""
+    """Who made the call. `arn` is the caller that CloudTrail names."""
 
     arn: str
-    role: str = ""
-    schedule: str | None = None
-    """The schedule of this stack whose role it is."""
     on_behalf_of: str | None = None
     """In whose name a function of this stack made the call."""
 
     @property
     def who(self) -> str:
         """Whoever is behind the call, as far as anybody can know."""
-        return self.on_behalf_of or self.schedule or self.arn
+        return self.on_behalf_of or self.arn
 
 
 def caller_of(identity: dict[str, Any]) -> str:
@@ -55,8 +50,6 @@ def starter_of(run: Run, identity: dict[str, Any], settings: Settings) -> Starte
     in_a_name = run.identity == "verified" and role in settings.starting_roles
     return Starter(
         arn=caller_of(identity),
-        role=role,
-        schedule=settings.schedules.get(role),
         on_behalf_of=run.requested_by if in_a_name else None,
     )
 
@@ -67,8 +60,7 @@ def contradictions(run: Run, approval: Approval | None, starter: Starter) -> lis
     if not _is_as_claimed(run, starter):
         claim = "this stack started it in the name of" if run.identity == "verified" else "the input says that"
         asks = "" if run.identity == "verified" else " asks"
-        by = f"the schedule {starter.schedule}" if starter.schedule else starter.arn
-        found.append(f"{claim} {run.requested_by}{asks}, and CloudTrail says that {by} started the run")
+        found.append(f"{claim} {run.requested_by}{asks}, and CloudTrail says that {starter.arn} started the run")
     decided_by = approval.decided_by if approval else None
     if decided_by is not None and person(decided_by) == person(starter.who):
         found.append(f"{decided_by} decided on a run that {starter.who} started: nobody decides on their own run")
@@ -79,8 +71,6 @@ def _is_as_claimed(run: Run, starter: Starter) -> bool:
     if run.identity == "verified":
         # Whoever else starts it under this name and with this input has only pretended to be our function.
         return starter.on_behalf_of is not None
-    if starter.schedule is not None:
-        return run.requested_by in {"", ANY_SCHEDULE, starter.schedule}
     return not run.requested_by or person(run.requested_by) == person(starter.arn)
 
 
@@ -101,7 +91,6 @@ def attribute(frame: Frame, detail: dict[str, Any]) -> str:
     told = {
         "caller": starter.arn,
         "on_behalf_of": starter.on_behalf_of,
-        "schedule": starter.schedule,
         "claimed": run.requested_by,
         "contradictions": wrong,
         "event_id": detail.get("eventID"),

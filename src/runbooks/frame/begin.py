@@ -104,7 +104,10 @@ def begin(step: Step) -> dict[str, Any]:
             run,
             "policy.passed",
             {"approval_required": required, "stage": step.frame.settings.stage, "risk": runbook.risk.value},
-            updates={"approval_required": required},
+            updates={
+                "approval_required": required,
+                "vouching_required": not policy.unverified_may_be_approved(step.frame.settings.stage),
+            },
         )
     return step.document(run)
 

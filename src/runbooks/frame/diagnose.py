@@ -107,8 +107,10 @@ def _standing(step: Step, run: Run, plan: Plan) -> tuple[list[StandingApproval] 
         standing = step.frame.standing.find(run.runbook, target)
         if standing is None:
             return None, None
-        if objection := standing.objection(plan, step.now):
+        if objection := standing.objection(plan, run.given or {}, step.now):
             return None, objection
+        if run.vouching_required and run.identity == "unverified" and run.attributed_to is None:
+            return None, f"nobody vouches for {run.requested_by}, who could be {standing.given_by}"
         if person(standing.given_by) == person(run.requested_by):
             return None, f"the standing approval was given by {standing.given_by}, who asks for this run"
         found.append(standing)

@@ -49,11 +49,14 @@ class Run(Model):
     ticket: str | None = None
     requested_by: str = ""
     identity: Literal["verified", "unverified"] = Field(
-        "unverified", description="verified: AWS vouches for the requester, since the run was started through the API"
+        "unverified", description="verified: AWS vouches for the requester, since this stack started the run"
     )
     given: dict[str, JsonValue] | None = None
     targets: tuple[str, ...] = ()
     approval_required: bool = False
+    vouching_required: bool = Field(
+        False, description="whether a plan may only be approved if AWS vouches for the requester"
+    )
     verdict: Verdict | None = None
     decision_reason: str = ""
     plan_hash: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,11 +33,13 @@ class Bounds(Model):
     most_changes: int = Field(ge=1, le=200)
     irreversible: bool = Field(False, description="whether a change may be in it that cannot be undone")
     inputs: dict[str, JsonValue] = Field(
-        default_factory=dict, description="resolved inputs that must be exactly these, e.g. {'replace': 'swap'}"
+        default_factory=dict,
+        description="what a run must have been started with, or what its plan must have made of what was left out; of "
+        "an object only the fields that are named, e.g. {'replace': 'swap', 'snapshot': {'prefix': 'orders'}}",
     )
 
-    def exceeded_by(self, plan: Plan) -> str | None:
-        """How the plan goes beyond the bounds, or None if it does not."""
+    def exceeded_by(self, plan: Plan, given: Mapping[str, Any]) -> str | None:
+        """How the plan of a run that was started with `given` goes beyond the bounds, or None if it does not."""
         strange = sorted({change.operation for change in plan.changes} - set(self.operations))
         if strange:
             return f"the plan has {', '.join(strange)}"
@@ -45,9 +48,17 @@ class Bounds(Model):
         if not self.irreversible and not all(change.reversible for change in plan.changes):
             return "the plan has a change that cannot be undone"
         for name, wanted in self.inputs.items():
-            if plan.resolved.get(name) != wanted:
-                return f"the input {name} is {plan.resolved.get(name)!r} instead of {wanted!r}"
+            found = given[name] if name in given else plan.resolved.get(name)
+            if not _covers(wanted, found):
+                return f"the input {name} is {found!r} instead of {wanted!r}"
         return None
+
+
+def _covers(wanted: JsonValue, found: Any) -> bool:
+    """Whether a value is the wanted one; an object may have more fields than are wanted of it."""
+    if isinstance(wanted, dict) and isinstance(found, Mapping):
+        return all(name in found and _covers(value, found[name]) for name, value in wanted.items())
+    return canonical(wanted) == canonical(found)
 
 
 class StandingApproval(Model):
@@ -69,13 +80,13 @@ class StandingApproval(Model):
         """The id of the audit trail of what has last happened to it."""
         return id_of(self.runbook, self.target, self.seq)
 
-    def objection(self, plan: Plan, now: datetime) -> str | None:
-        """Why the plan needs a person all the same, or None if this approval covers it."""
+    def objection(self, plan: Plan, given: Mapping[str, Any], now: datetime) -> str | None:
+        """Why the plan of a run that was started with `given` needs a person all the same, or None if it is covered."""
         if self.revoked_by is not None:
             return f"the standing approval was revoked by {self.revoked_by}"
         if clock.iso(now) >= self.expires_at:
             return f"the standing approval of {self.given_by} ended {self.expires_at}"
-        if beyond := self.bounds.exceeded_by(plan):
+        if beyond := self.bounds.exceeded_by(plan, given):
             return f"the standing approval of {self.given_by} does not cover it: {beyond}"
         return None
 

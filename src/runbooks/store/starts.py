@@ -21,7 +21,7 @@ VALID = timedelta(minutes=15)
 _ATTEMPTS = 6
 _SKEW = timedelta(minutes=1)
 """How far the clocks of two services may differ."""
-PREFIXES = ("api-", "event-")
+PREFIXES = ("api-", "event-", "schedule-")
 """How the names of the executions begin that this stack starts itself; no others have a record."""
 
 
