@@ -334,7 +334,8 @@ def test_an_event_that_comes_to_nothing_waits_in_a_queue_and_raises_an_alarm(res
         (target,) = rule["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": queue}, name
         assert target["RetryPolicy"] == {"MaximumEventAgeInSeconds": 900, "MaximumRetryAttempts": 5}, name
-    (tries,) = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+    configured = of_type(resources, "AWS::Lambda::EventInvokeConfig").values()
+    (tries,) = (each for each in configured if each["FunctionName"] == {"Ref": "TriggerFunction"})
     assert tries["FunctionName"] == {"Ref": "TriggerFunction"}
     assert tries["DestinationConfig"]["OnFailure"]["Destination"] == queue
     (allowed,) = resources["TriggerQueuePolicy"]["Properties"]["PolicyDocument"]["Statement"]
@@ -422,5 +423,14 @@ def test_the_nightly_restore_is_off_until_somebody_gives_its_input(resources: Re
     assert schedule["ScheduleExpression"] == "cron(5 0 * * ? *)"
     assert schedule["ScheduleExpressionTimezone"] == "UTC"
     assert schedule["State"] == {"Fn::If": ["HasNightlyRestore", "ENABLED", "DISABLED"]}
-    assert schedule["Target"]["Input"] == {"Fn::If": ["HasNightlyRestore", {"Ref": "NightlyRestoreInput"}, "{}"]}
-    assert schedule["Target"]["Arn"] == {"Ref": "AuroraSnapshotRestoreMachine"}
+    condition, given, nothing = schedule["Target"]["Input"]["Fn::If"]
+    assert (condition, nothing) == ("HasNightlyRestore", "{}")
+    handed_over = given["Fn::Sub"].replace("${NightlyRestoreInput}", '{"target": "reporting"}')
+    assert json.loads(handed_over) == {
+        "runbook": "aurora-snapshot-restore",
+        "schedule": "${AWS::StackName}-nightly-restore",
+        "due": "<aws.scheduler.scheduled-time>",
+        "input": {"target": "reporting"},
+    }
+    assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["ScheduleFunction", "Arn"]}
+    assert schedule["Target"]["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["TriggerQueue", "Arn"]}}
