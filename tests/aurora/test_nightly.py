@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -13,7 +12,8 @@ import pytest
 from runbooks.store.runs import Ledger, Run
 from workbench import scenario
 from workbench.embedded import EmbeddedAws, rds
-from workbench.embedded.aws import OTHER_ACCOUNT, OTHER_ALIAS
+from workbench.embedded.aws import TEMPLATE
+from workbench.embedded.template import read
 from workbench.incident import api_event, start_input
 from workbench.ledger import ledger_of
 from workbench.scenarios.aurora_snapshot_restore import ID
@@ -60,23 +60,26 @@ def nightly_input() -> dict[str, Any]:
     return given
 
 
-@pytest.fixture(scope="module")
-def deployed() -> Iterator[EmbeddedAws]:
-    """The stack with its nightly restore switched on."""
-    parameters = {
-        "OtherAccounts": f"{OTHER_ALIAS}={OTHER_ACCOUNT}",
-        "NightlyRestoreInput": json.dumps(nightly_input()),
-    }
-    with EmbeddedAws(parameters=parameters) as aws:
-        yield aws
+def handed_over(aws: EmbeddedAws) -> dict[str, Any]:
+    """What Scheduler hands over tonight, if the stack was deployed with that input."""
+    target = read(TEMPLATE)["Resources"]["NightlyRestore"]["Properties"]["Target"]
+    assert target["Arn"] == {"Fn::GetAtt": ["ScheduleFunction", "Arn"]}
+    text = target["Input"]["Fn::If"][1]["Fn::Sub"]
+    for placeholder, value in {
+        "${NightlyRestoreInput}": json.dumps(nightly_input()),
+        "${AWS::StackName}": aws.stack_name,
+        "<aws.scheduler.scheduled-time>": f"{aws.clock.now():%Y-%m-%dT00:05:00Z}",
+    }.items():
+        text = text.replace(placeholder, value)
+    given: dict[str, Any] = json.loads(text)
+    return given
 
 
 @pytest.fixture
-def aws(deployed: EmbeddedAws) -> Iterator[EmbeddedAws]:
-    NIGHTLY.arrange(deployed)
-    rds.snapshot(deployed, "orders", last_night(deployed), minutes_ago=300)
-    yield deployed
-    deployed.reset()
+def night(aws: EmbeddedAws) -> dict[str, Any]:
+    NIGHTLY.arrange(aws)
+    rds.snapshot(aws, "orders", last_night(aws), minutes_ago=300)
+    return handed_over(aws)
 
 
 @pytest.fixture
@@ -111,10 +114,10 @@ def diagnosed(ledger: Ledger, run: Run) -> str:
 
 
 def test_each_night_the_schedule_starts_a_run_that_the_standing_approval_covers(
-    aws: EmbeddedAws, ledger: Ledger
+    aws: EmbeddedAws, ledger: Ledger, night: dict[str, Any]
 ) -> None:
     approved_in_advance(aws)
-    aws.sweep()
+    aws.invoke("ScheduleFunction", night)
     run = the_run(aws, ledger, until="run.closed")
     assert (run.outcome, run.error_cause) == ("SUCCEEDED", None)
     assert (run.identity, run.requested_by) == ("verified", f"schedule/{SCHEDULE}")
@@ -123,12 +126,11 @@ def test_each_night_the_schedule_starts_a_run_that_the_standing_approval_covers(
     assert NIGHTLY.world(aws) == refreshed(aws)
 
 
-def test_a_schedule_that_is_delivered_twice_starts_one_run(aws: EmbeddedAws, ledger: Ledger) -> None:
-    night = {"runbook": NAME, "schedule": SCHEDULE, "due": "2026-11-21T00:05:00Z", "input": nightly_input()}
-    night["input"]["snapshot"]["date"] = night["due"]
+def test_a_night_that_is_handed_over_twice_is_one_run(aws: EmbeddedAws, ledger: Ledger, night: dict[str, Any]) -> None:
     first, second = aws.invoke("ScheduleFunction", night), aws.invoke("ScheduleFunction", night)
     assert first == second
-    assert [run.run_id for run in ledger.runs_of(NAME)] == [first["started"]]
+    assert the_run(aws, ledger, until="approval.requested").run_id == first["started"]
+    assert len(ledger.runs_of(NAME)) == 1
 
 
 @pytest.mark.parametrize(
@@ -140,16 +142,18 @@ def test_a_schedule_that_is_delivered_twice_starts_one_run(aws: EmbeddedAws, led
     ],
 )
 def test_a_night_whose_plan_is_outside_the_bounds_waits_for_a_person(
-    aws: EmbeddedAws, ledger: Ledger, bounds: dict[str, Any], why: str
+    aws: EmbeddedAws, ledger: Ledger, night: dict[str, Any], bounds: dict[str, Any], why: str
 ) -> None:
     before = NIGHTLY.world(aws)
     approved_in_advance(aws, **bounds)
-    aws.sweep()
+    aws.invoke("ScheduleFunction", night)
     run = the_run(aws, ledger, until="approval.requested")
     assert why in diagnosed(ledger, run)
     assert (run.status, NIGHTLY.world(aws)) == ("open", before)
 
 
-def test_without_a_standing_approval_the_night_waits_for_a_person(aws: EmbeddedAws, ledger: Ledger) -> None:
-    aws.sweep()
+def test_without_a_standing_approval_the_night_waits_for_a_person(
+    aws: EmbeddedAws, ledger: Ledger, night: dict[str, Any]
+) -> None:
+    aws.invoke("ScheduleFunction", night)
     assert diagnosed(ledger, the_run(aws, ledger, until="approval.requested")) == "needed"

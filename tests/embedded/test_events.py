@@ -53,6 +53,13 @@ def test_schedules_run_when_they_are_swept_and_not_by_themselves(small: Small) -
     assert event["detail"] == {}
 
 
+def test_a_schedule_hands_over_its_input_with_the_time_filled_in_unless_it_is_switched_off(small: Small) -> None:
+    now = small.aws.clock.now()
+    told = [answer["event"] for answer in small.aws.sweep() if answer and "due" in answer.get("event", {})]
+    assert [event["by"] for event in told] == ["arn:aws:scheduler:eu-central-1:123456789012:schedule/default/nightly"]
+    assert told[0]["due"][:16] == f"{now:%Y-%m-%dT%H:%M}"
+
+
 def write(small: Small, **attributes: Any) -> None:
     item = {"id": {"S": "a"}, "seq": {"N": "1"}, **attributes}
     small.aws.client("dynamodb").put_item(TableName=small.outputs["LedgerName"], Item=item)
