@@ -15,6 +15,7 @@ from runbooks.catalogue.aurora_snapshot_restore import RUNBOOK, calls, progress
 from runbooks.catalogue.aurora_snapshot_restore.decide import decide
 from runbooks.catalogue.aurora_snapshot_restore.facts import (
     Cluster,
+    Expired,
     Facts,
     Instance,
     Key,
@@ -34,6 +35,7 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     DELETE_AFTER,
     FINAL,
     FINISHED,
+    FOR,
     PART,
     REPLACED_BY,
     RESTORES,
@@ -299,6 +301,38 @@ CASES = [
         "the copy to be shared cannot be encrypted under it",
         given(source_account="sales", source_kms_key=OTHER_KEY, kms_key=KEY),
     ),
+    Case(
+        "a key that does not let this account in",
+        facts(
+            **FOREIGN,
+            source_key=Key(arn=THEIR_KEY, state="Enabled"),
+            shared_key=Key(arn=THEIR_KEY, state="NotShared"),
+        ),
+        f"under {THEIR_KEY}, which this account may not use; let the key's policy in the account sales, or a grant,"
+        f" allow {US} kms:DescribeKey",
+        given(source_account="sales", kms_key=KEY),
+    ),
+    Case(
+        "a key to share under that does not let this account in",
+        facts(
+            **FOREIGN,
+            source_key=Key(arn=THEIR_KEY, state="Enabled", managed_by_aws=True),
+            sharing_key=Key(arn=OTHER_KEY, state="Enabled"),
+            shared_key=Key(arn=OTHER_KEY, state="NotShared"),
+        ),
+        f"under {OTHER_KEY}, which this account may not use",
+        given(source_account="sales", source_kms_key=OTHER_KEY, kms_key=KEY),
+    ),
+    Case(
+        "a key that is gone when this account looks",
+        facts(
+            **FOREIGN,
+            source_key=Key(arn=THEIR_KEY, state="Enabled"),
+            shared_key=Key(arn=THEIR_KEY, state="PendingDeletion"),
+        ),
+        "cannot be used when it is shared; cancel its deletion",
+        given(source_account="sales", kms_key=KEY),
+    ),
     Case("no such version", facts(version=None), "aurora-postgresql 16.6 is not offered"),
     Case(
         "a version that it cannot become",
@@ -555,6 +589,8 @@ def test_a_snapshot_that_cannot_be_shared_is_copied_where_it_lies_first() -> Non
     shared = f"orders-shared-{STAMP}"
     at_source = change_of(decision, calls.COPY_AT_SOURCE)
     assert (at_source.account, at_source.parameters["KmsKeyId"]) == ("sales", THEIR_KEY)
+    tags: Any = at_source.parameters["Tags"]
+    assert {"Key": FOR, "Value": US} in tags
     assert change_of(decision, calls.SHARE).parameters["DBClusterSnapshotIdentifier"] == shared
     source = change_of(decision, calls.COPY).parameters["SourceDBClusterSnapshotIdentifier"]
     assert source == f"arn:aws:rds:{HERE}:{THEM}:cluster-snapshot:{shared}"
@@ -1001,6 +1037,28 @@ def test_a_cluster_leaves_a_last_snapshot_whose_name_says_until_when_it_is_kept(
     for_good = decide(given(retention={"clusters_days": 7}), past(KEPT), NOW)
     gone = next(change for change in for_good.changes if change.operation == "rds:DeleteDBCluster")
     assert gone.parameters["FinalDBSnapshotIdentifier"] == last_snapshot("orders", OLD.resource_id, None)
+
+
+def test_a_copy_in_the_source_account_is_deleted_there() -> None:
+    there = Expired(
+        name="orders-shared-1",
+        id=f"arn:aws:rds:{HERE}:{THEM}:cluster-snapshot:orders-shared-1",
+        kind="snapshot",
+        delete_after="2026-11-01",
+        account="sales",
+        region=HERE,
+    )
+    asked = given(source_account="sales", kms_key=KEY, retention={"snapshots_days": 30})
+    world = facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="Enabled"), expired=(there,))
+    decision = decide(asked, world, NOW)
+    (gone,) = [change for change in decision.changes if change.phase == calls.DELETE]
+    assert (gone.operation, gone.account, gone.region) == ("rds:DeleteDBClusterSnapshot", "sales", HERE)
+    assert gone.parameters == {"DBClusterSnapshotIdentifier": "orders-shared-1"}
+    assert "in the account sales" in gone.was
+    literal = resolved(asked, decision)
+    left = kept(SHARED_COPY, "orders-shared-1", account=THEM)
+    assert progress.expired_is_gone(literal, Facts(made_at_source=(left,))).state == "pending"
+    assert progress.expired_is_gone(literal, Facts()).state == "settled"
 
 
 def test_the_last_snapshots_count_against_the_quota() -> None:

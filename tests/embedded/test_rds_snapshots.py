@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
+from moto.kms.models import kms_backends
 
 from workbench.embedded import EmbeddedAws, rds
 from workbench.embedded.rds import OTHER_ACCOUNT
@@ -188,6 +189,37 @@ def test_the_owner_shares_with_credentials_of_its_own_and_can_take_it_back(aws: 
     left = owner.describe_db_cluster_snapshot_attributes(**given)["DBClusterSnapshotAttributesResult"]
     assert left["DBClusterSnapshotAttributes"][0]["AttributeValues"] == []
     assert names(ours, SnapshotType="shared") == []
+
+
+def test_a_key_of_another_account_is_described_if_its_policy_allows_just_that_and_used_if_it_allows_that(
+    aws: EmbeddedAws,
+) -> None:
+    key = rds.key(aws, "theirs", account=OTHER_ACCOUNT)
+    rds.cluster(aws, "ledger", account=OTHER_ACCOUNT, key=key)
+    arn = rds.snapshot(aws, "ledger", "ledger-1", account=OTHER_ACCOUNT)
+    rds.share(aws, arn)
+
+    def allow(*actions: str) -> None:
+        principal = {"AWS": f"arn:aws:iam::{aws.account_id}:root"}
+        statement = {"Effect": "Allow", "Principal": principal, "Action": list(actions), "Resource": "*"}
+        kms_backends[OTHER_ACCOUNT][aws.region].keys[key.rpartition("/")[2]].policy = json.dumps(
+            {"Statement": [statement]}
+        )
+
+    def describe() -> Any:
+        return aws.client("kms").describe_key(KeyId=key)["KeyMetadata"]["KeyState"]
+
+    def copy() -> Any:
+        given = {"SourceDBClusterSnapshotIdentifier": arn, "TargetDBClusterSnapshotIdentifier": "copy"}
+        return aws.client("rds").copy_db_cluster_snapshot(**given, KmsKeyId=rds.key(aws))
+
+    assert code(describe) == "AccessDeniedException"
+    allow("kms:DescribeKey")
+    assert describe() == "Enabled"
+    assert code(copy) == "KMSKeyNotAccessibleFault"
+    allow("kms:Describe*", "kms:CreateGrant")
+    assert describe() == "Enabled"
+    assert copy()["DBClusterSnapshot"]["Status"] == "copying"
 
 
 def test_snapshots_under_the_default_key_and_automated_ones_cannot_be_shared(aws: EmbeddedAws) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from moto.iam.models import get_account_id_from
@@ -36,7 +37,7 @@ class Key:
         known = _known(self.account, self.region, self.arn)
         if known is None or known.key_state != "Enabled":
             return False
-        return self.account == account or _lets_in(known, account)
+        return self.account == account or _lets_in(known, account, NEEDED)
 
 
 def default_key(account: str, region: str) -> Key:
@@ -71,7 +72,7 @@ def describe(call: Call) -> dict[str, Any] | None:
         return None
     _, _, _, region, owner, _ = wanted.split(":", 5)
     known = _known(owner, region, wanted) if region == call.region else None
-    if known is None or not _lets_in(known, us):
+    if known is None or not _lets_in(known, us, "kms:DescribeKey"):
         raise ServiceError(
             "AccessDeniedException",
             f"User: arn:aws:sts::{us}:assumed-role/{call.caller} is not authorized to perform: kms:DescribeKey on"
@@ -88,9 +89,9 @@ def _known(account: str, region: str, wanted: str) -> Any:
     return backend.keys.get(backend.any_id_to_key_id(wanted))
 
 
-def _lets_in(known: Any, account: str) -> bool:
+def _lets_in(known: Any, account: str, action: str) -> bool:
     for grant in known.grants.values():
-        if f":{account}:" in grant.grantee_principal and NEEDED.partition(":")[2] in grant.operations:
+        if f":{account}:" in grant.grantee_principal and action.partition(":")[2] in grant.operations:
             return True
     statements = json.loads(known.policy).get("Statement", [])
     allowed = False
@@ -101,7 +102,7 @@ def _lets_in(known: Any, account: str) -> bool:
         actions = statement.get("Action", [])
         actions = [actions] if isinstance(actions, str) else actions
         meant = any(name in ("*", account) or f"::{account}:" in name for name in names)
-        if meant and any(action in ("*", "kms:*", NEEDED, "kms:Create*") for action in actions):
+        if meant and any(fnmatchcase(action.lower(), pattern.lower()) for pattern in actions):
             if statement.get("Effect") == "Deny":
                 return False
             allowed = True

@@ -14,9 +14,11 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     DELETE_AFTER,
     FINAL,
     FINISHED,
+    FOR,
     PART,
     REPLACED_BY,
     RESTORES,
+    SHARED_COPY,
     TARGET,
 )
 from workbench.scenario import Scenario
@@ -141,13 +143,19 @@ def automated_elsewhere(aws: EmbeddedAws) -> None:
 
 
 def of_another_account(
-    aws: EmbeddedAws, *, default_key: bool = False, shared: bool = False, automated: bool = False
+    aws: EmbeddedAws,
+    *,
+    default_key: bool = False,
+    shared: bool = False,
+    automated: bool = False,
+    key_lets_us_in: bool = True,
 ) -> None:
     """The snapshot is the account sales's."""
     rds = _rds()
     network(aws)
     rds.key(aws, "orders")
-    key = None if default_key else rds.key(aws, "orders", account=OTHER_ACCOUNT, usable_by=[aws.account_id])
+    us = [aws.account_id] if key_lets_us_in else []
+    key = None if default_key else rds.key(aws, "orders", account=OTHER_ACCOUNT, usable_by=us)
     rds.key(aws, "sharing", account=OTHER_ACCOUNT, usable_by=[aws.account_id])
     rds.cluster(aws, "orders", key=key, instances=0, account=OTHER_ACCOUNT)
     arn = rds.snapshot(aws, "orders", ID, account=OTHER_ACCOUNT, automated=automated)
@@ -161,6 +169,19 @@ def shared_with_us(aws: EmbeddedAws) -> None:
 
 def to_be_shared(aws: EmbeddedAws) -> None:
     of_another_account(aws)
+
+
+def key_of_another_account_only(aws: EmbeddedAws) -> None:
+    of_another_account(aws, key_lets_us_in=False)
+
+
+def copies_of_last_month(aws: EmbeddedAws) -> None:
+    """Two copies of an earlier snapshot are left in the account sales: one for this account, one for another."""
+    under_the_default_key(aws)
+    for name, account in (("orders-shared-october", aws.account_id), ("orders-shared-with-others", "345678901234")):
+        tags = {TARGET: "orders", RESTORES: "orders from a month ago", PART: SHARED_COPY, FOR: account}
+        expired = _tags(tags | {DELETE_AFTER: "2020-01-01"})
+        _rds().snapshot(aws, "orders", name, account=OTHER_ACCOUNT, minutes_ago=60, Tags=expired)
 
 
 def automated_of_another_account(aws: EmbeddedAws) -> None:
@@ -531,6 +552,28 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     replace(
         STANDARD,
+        name="cross-account-retention",
+        title="A copy of last month is left in that account: it is deleted there, and nobody else's",
+        event="cross-account-default-key",
+        arrange=copies_of_last_month,
+        world_after={
+            "clusters": {
+                f"{OTHER_ACCOUNT} eu-central-1 orders": {**OLD, "instances": {}, "key": "default"},
+                "orders": restored(of=source_of(account=OTHER_ACCOUNT)),
+            },
+            "snapshots": {
+                f"{OTHER_ACCOUNT} eu-central-1 {ID}": snapshot(),
+                f"{OTHER_ACCOUNT} eu-central-1 orders-shared-with-others": snapshot("shared-copy"),
+                f"{OTHER_ACCOUNT} eu-central-1 orders-shared-<when>": snapshot(
+                    "shared-copy", shared_with=["123456789012"]
+                ),
+                "orders-copy-<when>": snapshot("copy", archived=True),
+            },
+        },
+        changes=9,
+    ),
+    replace(
+        STANDARD,
         name="automated-cross-account",
         title="RDS took it by itself in another account: it is copied there first, since only manual ones are shared",
         event="automated-cross-account",
@@ -647,6 +690,13 @@ SCENARIOS: tuple[Scenario, ...] = (
         "Refused",
         event="cross-account",
         arrange=under_the_default_key,
+    ),
+    unchanged(
+        "key-not-shared",
+        "Another account's snapshot is under a key that does not let this account in",
+        "Refused",
+        event="cross-account",
+        arrange=key_of_another_account_only,
     ),
     unchanged("no-subnet-group", "There is nowhere for the cluster to lie", "Refused", arrange=no_subnet_group),
     unchanged("mysql-users", "Users are asked for in a MySQL cluster", "Refused", event="mysql-users", arrange=mysql),

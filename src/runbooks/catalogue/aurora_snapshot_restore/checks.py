@@ -129,6 +129,7 @@ def objections(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted) -> 
     yield _of_snapshot(snapshot)
     yield _of_source_key(given, facts, snapshot, want)
     yield _of_sharing(given, facts, snapshot, want)
+    yield _of_shared_key(given, facts, snapshot)
     yield _of_key(facts, snapshot, want)
     yield _of_version(facts, snapshot, want)
     yield _of_network(facts, want)
@@ -177,6 +178,19 @@ def _of_sharing(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted) ->
     if key is not None and key.managed_by_aws:
         return refused(f"source_kms_key {key.arn} is a default key, which no snapshot can be shared under; {_SHARE}.")
     return _unusable(key, "the copy to be shared cannot be encrypted under it") if key is not None else None
+
+
+def _of_shared_key(given: Input, facts: Facts, snapshot: Snapshot) -> Decision | None:
+    key = facts.shared_key
+    if key is None:
+        return None
+    if key.state == "NotShared":
+        return refused(
+            f"The snapshot {snapshot.id} is to be shared under {key.arn}, which this account may not use; let the key's"
+            f" policy in the account {given.source_account}, or a grant, allow {facts.account} kms:DescribeKey,"
+            " kms:CreateGrant, kms:Decrypt and kms:GenerateDataKey."
+        )
+    return _unusable(key, f"the snapshot {snapshot.id} cannot be used when it is shared")
 
 
 def _of_key(facts: Facts, snapshot: Snapshot, want: Wanted) -> Decision | None:

@@ -147,7 +147,8 @@ class Expired(Model):
     """Something that an earlier run left behind, and whose day to be deleted has come.
 
     `id` is a cluster's resource id or a snapshot's ARN, `kind` cluster or snapshot. `kept_in` is the snapshot that has
-    what a cluster held before it stepped aside; a cluster without one is not deleted.
+    what a cluster held before it stepped aside; a cluster without one is not deleted. `account` is the alias of the
+    source account, and `region` its region, for a copy that lies there.
     """
 
     name: str
@@ -157,6 +158,8 @@ class Expired(Model):
     protected: bool = False
     members: tuple[str, ...] = ()
     kept_in: str | None = None
+    account: str | None = None
+    region: str | None = None
 
     @property
     def may_go(self) -> bool:
@@ -168,7 +171,9 @@ class Facts(Model):
 
     `standing` has the target's name. `ours` was made for this target from this snapshot; it may be the same, or stand
     under a name of its own. `aside` has stepped aside for `ours`, `replaced` are those that earlier swaps left behind.
-    `made` are snapshots that runs for this target have made, `made_at_source` those in the source account.
+    `made` are snapshots that runs for this target have made, `made_at_source` copies that they have made for this
+    account in the source account. `source_key` is the snapshot's key as its account sees it; `shared_key` is the one
+    that it is shared under, as this account sees it, and `sharing_key` is source_kms_key in the source account.
     `expired` may be deleted now. `taken` are names that begin like ours. Groups, versions and secrets are null or
     absent if they do not exist; secrets are by name or ARN, as the input has them. `lost` is only ever true of a
     reading before a phase: the cluster that the run has made is not there any more, or is not ours.
@@ -183,6 +188,7 @@ class Facts(Model):
     key: Key | None = None
     source_key: Key | None = None
     sharing_key: Key | None = None
+    shared_key: Key | None = None
     standing: Cluster | None = None
     ours: Cluster | None = None
     aside: Cluster | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from runbooks.aws.session import AwsSession
-from runbooks.catalogue.aurora_snapshot_restore.facts import Cluster, Facts, Instance, Key, Snapshot
+from runbooks.catalogue.aurora_snapshot_restore.facts import Cluster, Expired, Facts, Instance, Key, Snapshot
 from runbooks.catalogue.aurora_snapshot_restore.input import Input, Names
 from runbooks.catalogue.aurora_snapshot_restore.reading import Reader, expired
 from runbooks.catalogue.aurora_snapshot_restore.tags import FINISHED, REPLACED_BY, TARGET, base_of, marker
@@ -35,7 +35,9 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     instances = known.instances_of(known.old)
     default = key is not None and key.managed_by_aws
     want = wanted(given, account, reader.region, snapshot, known.old, instances, default_key=default)
-    return known.model_copy(update={"source_key": key, **_what_it_needs(reader, account, snapshot, want)})
+    known = known.model_copy(update={"source_key": key, **_what_it_needs(reader, snapshot, want)})
+    at_the_source = _at_the_source(reader, known, snapshot, want, now) if want.across_accounts else {}
+    return known.model_copy(update=at_the_source)
 
 
 def _at_the_target(reader: Reader, mark: str, now: datetime) -> dict[str, object]:
@@ -70,19 +72,37 @@ def _stepped_aside(cluster: Cluster, target: str, mark: str | None = None) -> bo
     return cluster.name != target and cluster.tags.get(TARGET) == target and by is not None and mark in {None, by}
 
 
-def _what_it_needs(reader: Reader, account: str, snapshot: Snapshot, want: Wanted) -> dict[str, object]:
-    given, shared, sharing_key = reader.given, False, None
-    made_at_source: tuple[Snapshot, ...] = ()
-    if want.across_accounts and given.source_account is not None:
-        shared = snapshot.kind == "manual" and reader.shared_with(account, snapshot.id)
-        made_at_source = tuple(reader.made(given.source_account, reader.source_region))
-        if given.source_kms_key is not None:
-            sharing_key = reader.key(given.source_kms_key, reader.source_region, given.source_account)
+def _at_the_source(reader: Reader, known: Facts, snapshot: Snapshot, want: Wanted, now: datetime) -> dict[str, object]:
+    """What can be seen of another account's snapshot as that account, and whether its key lets this account in."""
+    given = reader.given
+    if given.source_account is None:
+        return {}
+    sharing_key = None
+    if given.source_kms_key is not None:
+        sharing_key = reader.key(given.source_kms_key, reader.source_region, given.source_account)
+    under = snapshot.key if want.sharable or sharing_key is None else sharing_key.arn
+    seen = snapshot.encrypted and under is not None and under.startswith("arn:")
+    made = reader.made_at_source(known.account)
+    return {
+        "shared_with_us": snapshot.kind == "manual" and reader.shared_with(known.account, snapshot.id),
+        "made_at_source": tuple(made),
+        "sharing_key": sharing_key,
+        "shared_key": reader.key(under, reader.source_region) if seen and under else None,
+        "expired": (*known.expired, *_expired_at_source(reader, made, known.marker, now)),
+    }
+
+
+def _expired_at_source(reader: Reader, made: list[Snapshot], mark: str, now: datetime) -> list[Expired]:
+    given = reader.given
+    if given.retention is None:
+        return []
+    place = {"account": given.source_account, "region": reader.source_region}
+    return [each.model_copy(update=place) for each in expired(given.target, (), made, mark, now)]
+
+
+def _what_it_needs(reader: Reader, snapshot: Snapshot, want: Wanted) -> dict[str, object]:
     version = reader.version(want.engine, want.engine_version)
     return {
-        "shared_with_us": shared,
-        "made_at_source": made_at_source,
-        "sharing_key": sharing_key,
         "key": reader.key(want.kms_key, reader.region) if want.kms_key else None,
         "subnet_group": reader.subnet_group(want.subnet_group) if want.subnet_group else None,
         "security_groups": reader.security_groups(want.security_groups) if want.security_groups else {},
@@ -159,12 +179,14 @@ def before_naming(given: Input, aws: AwsSession, now: datetime) -> Facts:
 
 
 def before_deleting(given: Input, aws: AwsSession, now: datetime) -> Facts:
-    """What is to be deleted, as it is now. Calls: rds DescribeDBClusters, DescribeDBClusterSnapshots."""
+    """What is to be deleted, as it is now. Calls: sts GetCallerIdentity; rds DescribeDBClusters,
+    DescribeDBClusterSnapshots."""
     reader = Reader(given, aws)
     doomed = set(given.names.expired if given.names else ())
     replaced = [cluster for cluster in reader.clusters() if _stepped_aside(cluster, given.target)]
     mark = marker(given.target, given.snapshot.arn or "")
-    over = expired(given.target, replaced, reader.made(), mark, now)
+    there = _expired_at_source(reader, reader.made_at_source(reader.account()), mark, now)
+    over = [*expired(given.target, replaced, reader.made(), mark, now), *there]
     return Facts(expired=tuple(each for each in over if each.name in doomed))
 
 
@@ -224,13 +246,14 @@ def watch_instances(given: Input, aws: AwsSession, now: datetime) -> Facts:
 
 
 def watch_deleted(given: Input, aws: AwsSession, now: datetime) -> Facts:
-    """Which of what is to be deleted is still there, and the last snapshots. Calls: rds DescribeDBClusters,
-    DescribeDBClusterSnapshots."""
+    """Which of what is to be deleted is still there, and the last snapshots. Calls: sts GetCallerIdentity; rds
+    DescribeDBClusters, DescribeDBClusterSnapshots."""
     reader, names = Reader(given, aws), _names(given)
     last = [each for name in names.last for each in reader.one_made(name)]
     return Facts(
         replaced=tuple(cluster for cluster in reader.clusters() if cluster.name in names.expired),
         made=(*(each for each in reader.made() if each.id in names.expired), *last),
+        made_at_source=tuple(each for each in reader.made_at_source(reader.account()) if each.id in names.expired),
     )
 
 

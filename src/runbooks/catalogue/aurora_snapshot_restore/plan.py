@@ -22,6 +22,7 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     DELETE_AFTER,
     FINAL,
     FINISHED,
+    FOR,
     INSTANCE,
     PART,
     REPLACED_BY,
@@ -183,7 +184,7 @@ class Draft:
             parameters: Parameters = {
                 "SourceDBClusterSnapshotIdentifier": snapshot.id if snapshot.kind == "manual" else snapshot.arn,
                 "TargetDBClusterSnapshotIdentifier": shared,
-                "Tags": self.ours.tags(SHARED_COPY, **self.day_after(self.snapshot_days)),
+                "Tags": self.ours.tags(SHARED_COPY, **{FOR: self.facts.account}, **self.day_after(self.snapshot_days)),
             }
             if self.facts.sharing_key is not None and snapshot.encrypted:
                 parameters["KmsKeyId"] = self.facts.sharing_key.arn
@@ -621,14 +622,16 @@ class Draft:
                 continue
             why = Irreversible(irreversible=f"its retention ended on {each.delete_after}")
             if each.kind == "snapshot":
-                self._gone("rds:DeleteDBClusterSnapshot", each.name, calls.delete_snapshot(each.name), why)
+                where = f"{each.name} in the account {each.account}" if each.account else each.name
+                change = self._gone("rds:DeleteDBClusterSnapshot", where, calls.delete_snapshot(each.name), why)
+                self.add(change.model_copy(update={"account": each.account, "region": each.region}))
                 continue
             if each.protected:
                 self._unprotect(each)
             for member in each.members:
                 parameters: Parameters = {"DBInstanceIdentifier": member}
                 gone = Undo(operation="rds:DeleteDBInstance", parameters=parameters, proof=_going(member))
-                self._gone("rds:DeleteDBInstance", member, gone, why)
+                self.add(self._gone("rds:DeleteDBInstance", member, gone, why))
             last = self.last(each)
             parameters = {
                 "DBClusterIdentifier": each.name,
@@ -637,21 +640,20 @@ class Draft:
             }
             gone = Undo(operation="rds:DeleteDBCluster", parameters=parameters, proof=_cluster_going(each))
             was = f"{each.name}, which {each.kept_in} has as it was before it stepped aside"
-            self._gone("rds:DeleteDBCluster", was, gone, why, becomes=f"deleted for good; {last} has it as it is now")
+            becomes = f"deleted for good; {last} has it as it is now"
+            self.add(self._gone("rds:DeleteDBCluster", was, gone, why, becomes))
 
     def _gone(
         self, operation: str, what: str, call: Undo, why: Irreversible, becomes: str = "deleted for good"
-    ) -> None:
-        self.add(
-            Change(
-                phase=calls.DELETE,
-                operation=operation,
-                parameters=call.parameters,
-                was=what,
-                becomes=becomes,
-                proof=call.proof,
-                undo=why,
-            )
+    ) -> Change:
+        return Change(
+            phase=calls.DELETE,
+            operation=operation,
+            parameters=call.parameters,
+            was=what,
+            becomes=becomes,
+            proof=call.proof,
+            undo=why,
         )
 
     def _unprotect(self, each: Expired) -> None:

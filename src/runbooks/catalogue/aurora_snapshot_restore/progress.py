@@ -150,7 +150,7 @@ def expired_is_gone(given: Input, facts: Facts) -> Progress:
     """Whether everything that was to be deleted is, and what the clusters held to the last is in a snapshot."""
     last = given.names.last if given.names else ()
     left = [f"{cluster.name} is {cluster.status}" for cluster in facts.replaced]
-    left += [f"{each.id} is {each.status}" for each in facts.made if each.id not in last]
+    left += [f"{each.id} is {each.status}" for each in (*facts.made, *facts.made_at_source) if each.id not in last]
     if left:
         return pending(", ".join(left))
     taken = {each.id: each for each in facts.made}

@@ -24,9 +24,11 @@ from runbooks.catalogue.aurora_snapshot_restore.input import Input, day_of
 from runbooks.catalogue.aurora_snapshot_restore.tags import (
     BEFORE,
     DELETE_AFTER,
+    FOR,
     KEPT_FOR_A_TIME,
     PART,
     RESTORES,
+    SHARED_COPY,
     SNAPSHOTS,
     TARGET,
     last_until,
@@ -93,6 +95,16 @@ class Reader:
             for each in listed
             if each.tags.get(TARGET) == target or last_until(target, each.id, each.resource) is not None
         ]
+
+    def made_at_source(self, account: str) -> list[Snapshot]:
+        """The copies that runs for this target have made in the source account, to share them with this `account`.
+
+        None without a source account. Calls: rds DescribeDBClusterSnapshots.
+        """
+        if self.given.source_account is None:
+            return []
+        made = self.made(self.given.source_account, self.source_region)
+        return [each for each in made if each.tags.get(PART) == SHARED_COPY and each.tags.get(FOR) == account]
 
     def one_made(self, name: str, account: str | None = None, region: str | None = None) -> list[Snapshot]:
         """The snapshot of that name, if there is one. Calls: rds DescribeDBClusterSnapshots."""

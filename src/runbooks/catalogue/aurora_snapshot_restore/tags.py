@@ -20,6 +20,8 @@ SNAPSHOTS = frozenset({COPY, SHARED_COPY, BEFORE, FINAL})
 """A snapshot of the cluster that is replaced is `before`, one of what an undo deletes is `final`."""
 KEPT_FOR_A_TIME = SNAPSHOTS - {FINAL}
 """Snapshots whose DELETE_AFTER counts. On others it may be the cluster's, since RDS can copy a cluster's tags."""
+FOR = "runbooks:for"
+"""On a copy in a source account: the account that it is shared with. Others may do the same, with a target so named."""
 FINISHED = "runbooks:finished"
 """On a cluster: every phase is over. Its value stands for the users and checks that it went through."""
 REPLACED_BY = "runbooks:replaced-by"
