@@ -174,7 +174,7 @@ RUNBOOK = Runbook(
             rests_on=progress.what_deleting_rests_on,
             recheck=gather.before_deleting,
             watch=gather.watch_deleted,
-            within=timedelta(hours=1),
+            within=calls.LONGEST_SNAPSHOT + timedelta(hours=1),
             after_verification=True,
         ),
     ),
