@@ -79,6 +79,23 @@ def test_a_run_that_is_not_sealed_says_so(aws: EmbeddedAws, on_aws: Command) -> 
     assert on_aws("audit", "show", run).stdout.rstrip().endswith("chain verified, not sealed yet")
 
 
+def test_a_days_manifest_is_shown_as_what_it_is_and_has_no_report(aws: EmbeddedAws, on_aws: Command) -> None:
+    name = f"manifest-{aws.clock.now():%Y-%m-%d}"
+    run = ran(aws, "healthy-already").run_id
+    going_on = on_aws("audit", "show", name)
+    assert (going_on.code, going_on.stdout.rstrip().endswith("chain verified, the day has not ended")) == (0, True)
+    aws.clock.advance(days=1)
+    aws.invoke("SealFunction", {})
+    shown = on_aws("audit", "show", name)
+    assert shown.code == 0
+    assert shown.stdout.startswith(f"{name}  the runs that were sealed on {name.removeprefix('manifest-')}\n")
+    assert run in shown.stdout
+    assert shown.stdout.rstrip().endswith("3 audit entries, chain verified, sealed")
+    report = on_aws("audit", "report", name)
+    assert (report.code, report.stdout) == (2, "")
+    assert f"{name} is no run; `runbook audit show {name}` has what is on its trail." in report.complaint
+
+
 # -- verify ------------------------------------------------------------------------------------------------------------
 
 

@@ -138,13 +138,8 @@ def show(
         )
     else:
         console = stdout()
-        targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
-        console.print(f"{about.run_id}  on {targets}", soft_wrap=True)
-        asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
-        ticket = f", ticket {about.ticket}" if about.ticket else ""
-        console.print(f'{about.ended}, {about.mode}, {asked}: "{about.reason}"{ticket}', soft_wrap=True)
-        if about.cause:
-            console.print(about.cause, soft_wrap=True)
+        for line in _head(about):
+            console.print(line, soft_wrap=True)
         console.print()
         console.print(_full(trail) if full else timeline(console, trail), soft_wrap=full)
         console.print(f"\n{words.verified(trail, broken)}{'' if broken else _still(trail, about)}", soft_wrap=True)
@@ -152,6 +147,19 @@ def show(
             console.print(f"signature not checked: runbook audit verify {file} --key KEYFILE", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
+
+
+def _head(about: _About) -> list[str]:
+    from runbooks.evidence import manifest
+    from workbench.cli import words
+
+    if (day := manifest.day_of(about.run_id)) is not None:
+        return [f"{about.run_id}  the runs that were sealed on {day}"]
+    targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
+    asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
+    ticket = f", ticket {about.ticket}" if about.ticket else ""
+    told = f'{about.ended}, {about.mode}, {asked}: "{about.reason}"{ticket}'
+    return [f"{about.run_id}  on {targets}", told, *([about.cause] if about.cause else [])]
 
 
 def _about(run_id: str, trail: Sequence[Entry]) -> _About:
@@ -164,7 +172,7 @@ def _about(run_id: str, trail: Sequence[Entry]) -> _About:
     given = given if isinstance(given, dict) else {}
     if trail and trail[0].event.startswith(STANDING):
         return _about_standing(run_id, trail[0])
-    closed = next((entry for entry in trail if entry.event == "run.closed"), None)
+    closed = next((entry for entry in trail if entry.event in {"run.closed", "manifest.sealed"}), None)
     end: dict[str, Any] = dict(closed.detail) if closed else {}
     return _About(
         run_id=run_id,
@@ -199,8 +207,8 @@ def _about_standing(run_id: str, entry: Entry) -> _About:
 
 def _still(trail: Sequence[Entry], about: _About) -> str:
     if about.going_on:
-        return ", the run has not ended"
-    return ", sealed" if trail and trail[-1].event == "run.sealed" else ", not sealed yet"
+        return f", the {'day' if trail and trail[0].event.startswith('manifest.') else 'run'} has not ended"
+    return ", sealed" if _is_sealed(trail) else ", not sealed yet"
 
 
 def _full(trail: Sequence[Entry]) -> str:
@@ -232,6 +240,8 @@ def report(
         trail = account.ledger.trail(run)
         if not trail:
             account.run(run)
+    if trail and trail[0].event.startswith(("manifest.", "standing.")):
+        raise Stop(f"{run} is no run; `runbook audit show {run}` has what is on its trail.")
     text = written(run, trail, _machine(trail), file=None if file is None else str(file))
     if as_json:
         print_json({"run_id": run, "markdown": text})

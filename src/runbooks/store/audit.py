@@ -16,6 +16,7 @@ GENESIS = "0" * 64
 """What the first entry of a run carries as the hash of the one before it."""
 
 CLOSED = "run.closed"
+_DAY_OVER = "manifest.sealed"
 STANDING = "standing."
 """How the events on a standing approval's trails begin; each such trail is that one event and its seal."""
 AFTER_THE_END = frozenset({"run.attributed", "run.sealed"})
@@ -81,7 +82,7 @@ def faults(entries: Iterable[Entry]) -> list[str]:
             found.append(f"entry {entry.seq} was changed after it was written")
         if closed and entry.event not in AFTER_THE_END:
             found.append(f"entry {entry.seq} ({entry.event}) was recorded after the end of the run")
-        closed = closed or entry.event == CLOSED or entry.event.startswith(STANDING)
+        closed = closed or entry.event in {CLOSED, _DAY_OVER} or entry.event.startswith(STANDING)
         prev, expected, last = entry.hash, entry.seq + 1, entry
     if last is None:
         found.append("the trail is empty")
