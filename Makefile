@@ -42,7 +42,7 @@ PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-
 # What is about the workbench, and what goes again and again through what the others have gone through. It is not traced,
 # as that would take as long as the tests do.
 UNTRACED := tests/asl tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold tests/template \
-	tests/test_matrix.py tests/test_races.py tests/evidence/test_any_run.py tests/frame/test_killed_between_two_changes.py
+	tests/test_matrix.py tests/test_races.py tests/frame/test_killed_between_two_changes.py
 
 test: $(READY) ## All tests, with the coverage of what deploys
 	$(PYTEST) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=term --cov-fail-under=95

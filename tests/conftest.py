@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from workbench.embedded import EmbeddedAws
+from workbench.evidence.left import Left
 from workbench.iam.flows import Watched
 from workbench.scenario import Scenario
 
 FIRST = ("test_races.py", "test_scenarios.py", "test_new.py", "test_commands.py", "test_matrix.py")
 """Modules with long tests; they start first, so that no worker is left alone with one in the end."""
-LAST = ("test_privilege.py",)
+LAST = ("test_privilege.py", "test_any_run.py")
 """What looks at what other tests have seen."""
 TOGETHER = ("test_new.py", "test_serve.py", "test_queries.py", "test_size.py", "test_rules.py")
 """Modules whose tests share what takes long to make: one worker has all of them."""
@@ -41,17 +42,26 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, runbook: str, incident: Scenario, watched: Watched) -> None:
+    def keep(self, runbook: str, incident: Scenario, watched: Watched, left: Left) -> None:
         path = self._path(runbook, incident)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(pickle.dumps(watched))
+        unfinished.write_bytes(pickle.dumps((watched, left)))
         unfinished.replace(path)
 
     def find(self, runbook: str, incident: Scenario) -> Watched | None:
         """None for an incident that no test has run yet, or that ended otherwise than it must."""
+        found = self._read(runbook, incident)
+        return found[0] if found else None
+
+    def left_by(self, runbook: str, incident: Scenario) -> Left | None:
+        """The trail of the incident, under the same conditions."""
+        found = self._read(runbook, incident)
+        return found[1] if found else None
+
+    def _read(self, runbook: str, incident: Scenario) -> tuple[Watched, Left] | None:
         path = self._path(runbook, incident)
-        found: Watched | None = pickle.loads(path.read_bytes()) if path.exists() else None
+        found: tuple[Watched, Left] | None = pickle.loads(path.read_bytes()) if path.exists() else None
         return found
 
     def _path(self, runbook: str, incident: Scenario) -> Path:

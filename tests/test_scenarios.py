@@ -9,6 +9,7 @@ import pytest
 
 from runbooks import catalogue
 from workbench import scenario
+from workbench.evidence.left import left_by
 from workbench.iam.flows import watch_incident
 from workbench.incident import run_scenario
 from workbench.scenario import Scenario
@@ -32,7 +33,7 @@ def test_the_incident_ends_as_its_scenario_says(aws: EmbeddedAws, kept: Kept, ru
     assert len(told) == 1
     assert aws.defects == []
     assert aws.undelivered == []
-    kept.keep(runbook, incident, seen)
+    kept.keep(runbook, incident, seen, left_by(aws, ended))
 
 
 @pytest.mark.parametrize("runbook", catalogue.names())

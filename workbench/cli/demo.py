@@ -92,23 +92,19 @@ def demo(
 
 
 def _keep(aws: EmbeddedAws, result: Result, file: Path | None, key_file: Path | None) -> None:
-    """Writes the trail, once it is sealed, and the key. CloudTrail names the one who is said to have asked."""
-    from runbooks.policy import person
+    """Writes the trail, once it is sealed, and the key."""
     from workbench.evidence.export import export
     from workbench.evidence.keys import pem_of
-    from workbench.ledger import ledger_of
+    from workbench.evidence.left import left_by
 
     incident = result.incident
     if incident is None:
         raise Stop(f"There is no trail to export. {' '.join(result.wrong())}")
-    key = aws.client("kms").get_public_key(KeyId=aws.outputs["SigningKeyAlias"])["PublicKey"]
+    left = left_by(aws, incident)
     if key_file is not None:
-        key_file.write_bytes(pem_of(key))
+        key_file.write_bytes(pem_of(left.key))
     if file is not None:
-        aws.cloudtrail(person(incident.run.requested_by if incident.run else "") or "unknown", incident.execution_arn)
-        aws.invoke("SealFunction", {})
-        trail = ledger_of(aws.outputs, aws.client("dynamodb")).trail(incident.run_id)
-        file.write_bytes(export({incident.run_id: trail}))
+        file.write_bytes(export({left.run_id: left.trail}))
 
 
 @dataclass(frozen=True)
