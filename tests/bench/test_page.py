@@ -13,7 +13,7 @@ from workbench.asl import template
 from workbench.bench import bare, imports
 from workbench.bench.evidence import TrailCosts
 from workbench.bench.imports import Start
-from workbench.bench.polling import DURATIONS, Compared, compared, waited
+from workbench.bench.polling import DURATIONS, LEAST, Compared, compared, declared, waited
 from workbench.bench.report import page
 from workbench.bench.runs import Bare, Costs
 
@@ -43,12 +43,12 @@ def test_every_handler_has_a_row() -> None:
 def test_the_page_says_whether_an_aim_is_met() -> None:
     costs = Costs("one", 0.5, 17, 9, Bare(0.1, 4), 100, 50)
     alone = Costs("two", 0.5, 17, 9, None, 100, 50)
-    late = Compared(7200, 30.0, 600.0, 0.083, True, 241.0, 121.0, 60.0)
+    late = Compared(7200, 1800.0, 30.0, 600.0, 0.083, True, 241.0, 121.0, 60.0)
     told = page([costs, alone], [late], 3.0, TRAIL, 0.4, [Start("runbooks.frame.act", 0.4, 1.0)], "a machine")
     assert "| `one` | 0.50 s | 0.10 s | met | 17 |" in told
     assert "| `one` | 9 | 4 | 2.25 | **not met** (1.1 times the aim) |" in told
     assert "| `two` | 9 | none | none | none |" in told
-    assert "| 2 h | 30 | 241 | 121 | 600 s (8.3%) | 60 s | **not met** |" in told
+    assert "| 2 h | 30 min | 30 | 241 | 121 | 600 s (8.3%) | 60 s | **not met** |" in told
     assert "3.00 times as long" in told
     assert "**not met** (2.0 times the aim)" in told
     assert "| `--actor` | 10 | 10 | 10 | met |" in told
@@ -64,6 +64,13 @@ def test_a_wait_is_seen_to_end_at_the_first_look_after_it() -> None:
 
 @pytest.mark.parametrize("duration", DURATIONS)
 def test_long_waits_are_looked_at_seldom_and_seen_to_end_in_time(duration: int) -> None:
-    wait = compared(duration)
+    wait = compared(duration, LEAST * duration)
     assert wait.meets_the_aims
     assert wait.lag_with_percent <= wait.lag
+
+
+@pytest.mark.parametrize("duration", DURATIONS)
+def test_what_promises_little_is_seen_to_end_in_time_as_well(duration: int) -> None:
+    least = declared(duration)
+    assert 0 < least <= 120
+    assert not compared(duration, least).late

@@ -26,7 +26,11 @@ def main() -> None:
         trail = evidence.measured(aws, catalogue.names(), runs.trail(aws, evidence.RUNBOOK))
     python = ".".join(platform.python_version_tuple()[:2])
     machine = f"{platform.system()}, {platform.machine()}, {os.cpu_count()} processors, Python {python}"
-    waits = [polling.compared(each) for each in polling.DURATIONS]
+    waits = [
+        polling.compared(each, least)
+        for each in polling.DURATIONS
+        for least in (polling.LEAST * each, polling.declared(each))
+    ]
     text = report.page(costs, waits, append, trail, floor, starts, machine)
     PAGE.write_text(text, encoding="utf-8")
     print(text)

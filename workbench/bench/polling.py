@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import mean
 
+from runbooks import catalogue
 from runbooks.frame.polling import look_again_in
 from runbooks.model import pending
 
@@ -13,7 +14,7 @@ MINUTE, HOUR = 60, 3600
 DURATIONS = (2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 6 * HOUR)
 """Seconds that a phase takes."""
 LEAST = 0.25
-"""Of what a phase takes, the part that its declaration says it always takes."""
+"""Of what a phase takes, the part that a declaration which knows it well says that it always takes."""
 LAG_SHARE, LAG_SECONDS, LOOKS_SHARE = 0.05, 15, 0.5
 """The aims: at most so late, of the duration or in seconds, and from half an hour up so many looks of 30 s polling."""
 
@@ -37,9 +38,13 @@ class Waited:
 
 @dataclass(frozen=True)
 class Compared:
-    """Phases of about one duration: looks on average, lag at worst; in seconds, and as a part of the phase."""
+    """Phases of about one duration: looks on average, lag at worst; in seconds, and as a part of the phase.
+
+    `at_least` is what their declaration says that they always take, in seconds.
+    """
 
     duration: int
+    at_least: float
     looks: float
     lag: float
     share: float
@@ -80,20 +85,32 @@ def _every(seconds: int) -> Schedule:
     return lambda elapsed, duration: seconds
 
 
-def compared(duration: int) -> Compared:
+def declared(duration: int) -> float:
+    """The least that a phase of the catalogue which may last so long, and declares one, says that it takes."""
+    phases = (phase for name in catalogue.names() for phase in catalogue.load(name).phases)
+    least = [
+        phase.at_least.total_seconds()
+        for phase in phases
+        if phase.at_least and phase.within.total_seconds() >= duration
+    ]
+    return min(least, default=0.0)
+
+
+def compared(duration: int, at_least: float) -> Compared:
     """Ours beside fixed polling, which looks at once and then every 30 or 60 s."""
 
-    def all_of(schedule: Schedule, at_least: float) -> list[Waited]:
-        return [waited(duration * factor, at_least, schedule) for factor in _SPREAD]
+    def all_of(schedule: Schedule, first: float) -> list[Waited]:
+        return [waited(duration * factor, first, schedule) for factor in _SPREAD]
 
-    ours = all_of(_ours, LEAST * duration)
+    ours = all_of(_ours, at_least)
     return Compared(
         duration=duration,
+        at_least=at_least,
         looks=mean(each.looks for each in ours),
         lag=max(each.lag for each in ours),
         share=max(each.share for each in ours),
         late=any(each.lag > LAG_SECONDS and each.share > LAG_SHARE for each in ours),
         looks_of_30=mean(each.looks for each in all_of(_every(30), 0)),
         looks_of_60=mean(each.looks for each in all_of(_every(60), 0)),
-        lag_with_percent=max(each.lag for each in all_of(_ours_with_percent, LEAST * duration)),
+        lag_with_percent=max(each.lag for each in all_of(_ours_with_percent, at_least)),
     )
