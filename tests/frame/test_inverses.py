@@ -121,6 +121,25 @@ def test_a_plan_with_what_cannot_be_undone_needs_approval_whatever_the_policy_sa
     assert made.document["approval_needed"] is True
 
 
+def test_what_cannot_be_undone_is_left_for_a_human_while_the_target_shows_it(toy: Make) -> None:
+    made = toy(World({"a": "old"}), change("a", undo=Irreversible(irreversible="the old one could not start")))
+    made.approve()
+    made.apply()
+    assert made.undo()["undone"] is True
+    assert made.statuses == ["left"]
+
+
+def test_what_cannot_be_undone_and_has_gone_back_itself_is_not_left(toy: Make) -> None:
+    made = toy(World({"a": "old"}), change("a", undo=Irreversible(irreversible="the old one could not start")))
+    made.approve()
+    made.apply()
+    made.world.coming.clear()
+    made.world.values["a"] = "old"
+    assert made.undo()["undone"] is True
+    assert made.statuses == ["undone"]
+    assert "has gone back itself" in made.records[1].note
+
+
 def test_a_target_that_is_busy_is_waited_for_and_then_undone(toy: Make) -> None:
     made = toy(World({"a": "old"}), change("a"))
     made.apply()

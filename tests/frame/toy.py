@@ -15,7 +15,7 @@ from runbooks.aws.session import Call
 from runbooks.frame import act, diagnose, step
 from runbooks.frame.step import Step
 from runbooks.model import Change, Model, Phase, Proof, Risk, Runbook, RunInput, Undo, healthy, remediable, settled
-from runbooks.store.runs import ChangeRecord
+from runbooks.store.runs import Approval, ChangeRecord
 
 NAME = "toy"
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -135,6 +135,16 @@ class Toy:
             update={"step": name, "state": name, "phase": "Set the values", "document": self.document}
         )
         return function(replace(self._first, event=event, now=self.now, over_at=self.now + timedelta(minutes=1)))
+
+    def approve(self) -> None:
+        """Somebody has approved the plan."""
+        plan = self._first.plan()
+        approval = Approval(
+            status="approved", plan_hash=plan.hash, requested_at=clock.iso(NOW), expires_at=clock.iso(NOW)
+        )
+        ledger, run = self._first.ledger, self._first.open_run()
+        item = ledger.approval_item(run.run_id, approval, replaces=None)
+        ledger.record(run, "approval.decided", {}, state="t", now=NOW, also=[item])
 
     def apply(self) -> dict[str, Any]:
         return self.step("apply", act.apply)

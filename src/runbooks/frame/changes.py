@@ -205,6 +205,8 @@ def undo_change(step: Step, run: Run, aws: AwsSession, plan: Plan, record: Chang
     if record.status in {ChangeStatus.INTENDED, ChangeStatus.UNKNOWN} and happened(aws, change, records) is False:
         return _settle(step, run, record, ChangeStatus.NO_EFFECT, "change.settled", "it had not happened")
     match change.undo:
+        case Irreversible() if change.proof is not None and not proves(aws, change.proof, records, change):
+            return _settle(step, run, record, ChangeStatus.UNDONE, "undo.recognised", "the target has gone back itself")
         case Irreversible(irreversible=why):
             return _settle(step, run, record, ChangeStatus.LEFT, "undo.impossible", why)
         case Contained(goes_with=container):
