@@ -426,6 +426,34 @@ CASES = [
         "orders-replaced-1 would be replaced by a cluster that nobody has connected to",
         given(replace="swap"),
     ),
+    Case(
+        "a member of a global database",
+        facts(standing=cluster(global_cluster="worldwide")),
+        "orders is a member of the global database worldwide, and a restored cluster is of none",
+        swap(),
+    ),
+    Case(
+        "a replica",
+        facts(standing=cluster(replica_of=f"arn:aws:rds:{THERE}:{US}:cluster:orders")),
+        f"orders is a replica of arn:aws:rds:{THERE}:{US}:cluster:orders",
+        swap(),
+    ),
+    Case(
+        "more tags than leave room for ours",
+        facts(standing=cluster(tags={f"tag-{number}": "x" for number in range(45)} | {REPLACED_BY: "x"})),
+        "orders has 45 tags, and 6 of the 50 that a cluster may have are needed",
+        swap(),
+    ),
+    Case(
+        "an instance parameter group of the old cluster that does not fit the new version",
+        facts(
+            standing=cluster(parameters="default.aurora-postgresql15"),
+            instances=(instance(parameters="tuned"),),
+            instance_parameters="aurora-postgresql15",
+        ),
+        "The parameter group tuned is of the family aurora-postgresql15",
+        swap(),
+    ),
     Case("no secret", facts(secrets={}), f"There is no secret {ADMIN}", given(admin_secret=ADMIN)),
     Case(
         "a secret that is going",
@@ -641,6 +669,119 @@ def test_a_swap_takes_over_what_the_old_cluster_has() -> None:
     assert restore["DBClusterParameterGroupName"] == "old-parameters"
     assert restore["Port"] == 5433
     assert change_of(decision, calls.INSTANCES).parameters["DBInstanceClass"] == "db.r6g.2xlarge"
+
+
+UNLIKE: dict[str, Any] = {
+    "capacity": {"min": 0, "max": 8, "pause_after": 600},
+    "iam_logins": True,
+    "storage": "aurora-iopt1",
+    "log_exports": ("postgresql",),
+    "copies_tags": True,
+    "backup_days": 14,
+    "backup_window": "01:00-01:30",
+    "maintenance_window": "sat:05:00-sat:05:30",
+    "members": ("orders-1", "orders-2"),
+    "tags": {"aws:cloudformation:stack-name": "shop", "CostCentre": "4711", "part": "of it", FINISHED: "x"},
+}
+"""An old cluster that hardly anything is as RDS has it by itself."""
+
+
+def unlike(**more: Any) -> Facts:
+    """The world in which that cluster is to be replaced."""
+    writer = instance(parameters="old-instance-parameters")
+    reader = instance("orders-2", instance_class="db.r6g.large")
+    known = {"standing": cluster(**UNLIKE), "instances": (writer, reader), "instance_parameters": "aurora-postgresql16"}
+    return facts(**(known | more))
+
+
+def test_a_swap_takes_over_what_the_input_cannot_say_or_does_not() -> None:
+    decision = decide(swap(), unlike(), NOW)
+    restore = change_of(decision, calls.RESTORE).parameters
+    of_any = change_of(decide(given(), facts(), NOW), calls.RESTORE).parameters
+    assert {name: value for name, value in restore.items() if name not in of_any} == {
+        "EnableIAMDatabaseAuthentication": True,
+        "StorageType": "aurora-iopt1",
+        "EnableCloudwatchLogsExports": ["postgresql"],
+        "CopyTagsToSnapshot": True,
+        "BackupRetentionPeriod": 14,
+        "PreferredBackupWindow": "01:00-01:30",
+        "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.0, "MaxCapacity": 8.0, "SecondsUntilAutoPause": 600},
+        "DBClusterParameterGroupName": "old-parameters",
+    }
+    tags: Any = restore["Tags"]
+    assert {tag["Key"]: tag["Value"] for tag in tags} == {**OURS, "CostCentre": "4711", "part": "of it"}
+    created = [change.parameters for change in decision.changes if change.phase == calls.INSTANCES]
+    assert [(each["DBInstanceClass"], each["DBParameterGroupName"]) for each in created] == [
+        ("db.r6g.2xlarge", "old-instance-parameters"),
+        ("db.r6g.2xlarge", "old-instance-parameters"),
+    ]
+    maintained = change_of(decision, calls.HAND_OVER)
+    assert maintained.parameters["PreferredMaintenanceWindow"] == "sat:05:00-sat:05:30"
+    assert maintained.undo == Contained(goes_with=1)
+
+
+def test_what_the_input_says_counts_for_more_than_what_the_old_cluster_has() -> None:
+    asked = swap(
+        instances=1, capacity={"min": 1, "max": 2}, instance_parameters="asked", cluster_parameters="asked-too"
+    )
+    decision = decide(asked, unlike(), NOW)
+    restore = change_of(decision, calls.RESTORE).parameters
+    assert restore["ServerlessV2ScalingConfiguration"] == {"MinCapacity": 1.0, "MaxCapacity": 2.0}
+    assert restore["DBClusterParameterGroupName"] == "asked-too"
+    (created,) = [change.parameters for change in decision.changes if change.phase == calls.INSTANCES]
+    assert created["DBParameterGroupName"] == "asked"
+
+
+def test_all_of_it_is_literal_in_the_plan_and_decides_the_same() -> None:
+    asked, world = swap(), unlike()
+    decision = decide(asked, world, NOW)
+    literal = resolved(asked, decision)
+    assert literal.instances == 2
+    assert literal.capacity is not None
+    assert literal.capacity.pause_after == 600
+    assert literal.instance_parameters == "old-instance-parameters"
+    assert decide(literal, world, NOW.replace(hour=9)).changes == decision.changes
+
+
+def test_rds_chooses_the_parameter_groups_where_the_old_cluster_has_the_default_ones() -> None:
+    default = cluster(parameters="default.aurora-postgresql15")
+    writer = instance(parameters="default.aurora-postgresql15")
+    decision = decide(swap(), facts(standing=default, instances=(writer,)), NOW)
+    assert "DBClusterParameterGroupName" not in change_of(decision, calls.RESTORE).parameters
+    assert "DBParameterGroupName" not in change_of(decision, calls.INSTANCES).parameters
+
+
+def test_what_only_the_other_engine_knows_is_not_taken_over() -> None:
+    world = unlike(standing=cluster(**UNLIKE | {"engine": "aurora-mysql", "log_exports": ("slowquery",)}))
+    restore = change_of(decide(swap(), world, NOW), calls.RESTORE).parameters
+    assert "EnableCloudwatchLogsExports" not in restore
+    assert "DBClusterParameterGroupName" not in restore
+    assert restore["BackupRetentionPeriod"] == 14
+
+
+def test_a_restore_that_replaces_nothing_takes_over_nothing() -> None:
+    decision = decide(given(replace="swap"), facts(), NOW)
+    assert len([change for change in decision.changes if change.phase == calls.INSTANCES]) == 1
+    assert "PreferredMaintenanceWindow" not in change_of(decision, calls.HAND_OVER).parameters
+
+
+def test_a_maintenance_window_that_an_earlier_run_has_set_is_not_set_again() -> None:
+    there = made("orders-20261120-010000", members=(), maintenance_window="sat:05:00-sat:05:30")
+    decision = decide(swap(), unlike(ours=there), NOW)
+    assert not any("PreferredMaintenanceWindow" in change.parameters for change in decision.changes)
+
+
+def test_what_no_restore_can_take_over_is_found() -> None:
+    role, replica = f"arn:aws:iam::{US}:role/import (s3Import)", f"arn:aws:rds:{THERE}:{US}:cluster:orders"
+    world = facts(standing=cluster(roles=(role,), replicas=(replica,)), endpoints=("reports", "exports"))
+    found = {finding.id: finding for finding in decide(swap(), world, NOW).findings}
+    assert "custom endpoints reports, exports" in found["endpoints-stay"].evidence
+    assert role in found["roles-stay"].evidence
+    assert replica in found["replicas-stay"].evidence
+    assert {found[name].severity for name in ("endpoints-stay", "roles-stay", "replicas-stay")} == {Severity.WARNING}
+    with_it = made("orders-20261120-010000", roles=(role,))
+    again = {finding.id for finding in decide(swap(), world.model_copy(update={"ours": with_it}), NOW).findings}
+    assert "roles-stay" not in again
 
 
 @pytest.mark.parametrize(
@@ -1249,6 +1390,7 @@ def test_a_marker_that_no_tag_has_room_for_is_a_digest() -> None:
         {"target": "orders-"},
         {"replace": "always"},
         {"instances": 0},
+        {"capacity": {"min": 0, "max": 8, "pause_after": 60}},
         {"users": [{"name": "rds_admin", "member_of": ["x"]}]},
         {"users": [{"name": "PG_monitor", "member_of": ["x"]}]},
         {"users": [{"name": "a", "grants": [{"schema": "s", "access": "own"}]}]},

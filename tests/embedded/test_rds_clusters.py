@@ -18,6 +18,14 @@ from workbench.embedded import EmbeddedAws, rds
 NAME = "orders-2026-11-20"
 
 
+def refused(call: Callable[..., Any], **given: Any) -> tuple[str, int]:
+    """The code and the status of the error that the call ends in."""
+    with pytest.raises(ClientError) as failed:
+        call(**given)
+    response: Any = failed.value.response
+    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"]
+
+
 class Restore:
     """A cluster in the default VPC, a snapshot of it, and short words for what is done with them."""
 
@@ -460,3 +468,66 @@ def test_the_aws_command_line_reads_and_writes_as_well(aws: EmbeddedAws) -> None
         [*command, *delete], env={**os.environ, **keys}, capture_output=True, text=True, check=False
     )
     assert "(InvalidDBClusterStateFault) when calling the DeleteDBCluster operation" in answer.stderr
+
+
+def custom(aws: EmbeddedAws, cluster: str) -> list[dict[str, Any]]:
+    """The cluster's custom endpoints."""
+    only = [{"Name": "db-cluster-endpoint-type", "Values": ["custom"]}]
+    found = aws.client("rds").describe_db_cluster_endpoints(DBClusterIdentifier=cluster, Filters=only)
+    return list(found["DBClusterEndpoints"])
+
+
+def test_a_custom_endpoint_stays_with_its_cluster_when_that_is_renamed(aws: EmbeddedAws) -> None:
+    world = Restore(aws)
+    endpoint = {"DBClusterIdentifier": "orders", "DBClusterEndpointIdentifier": "reports"}
+    made = world.client.create_db_cluster_endpoint(**endpoint, EndpointType="READER", StaticMembers=["orders-1"])
+    assert (made["Status"], made["EndpointType"], made["CustomEndpointType"]) == ("available", "CUSTOM", "READER")
+    every = world.client.describe_db_cluster_endpoints(DBClusterIdentifier="orders")["DBClusterEndpoints"]
+    assert [each["EndpointType"] for each in every] == ["WRITER", "READER", "CUSTOM"]
+    world.modify("orders", NewDBClusterIdentifier="orders-old", ApplyImmediately=True)
+    world.after(minutes=10)
+    (stayed,) = custom(aws, "orders-old")
+    assert stayed["Endpoint"] == made["Endpoint"]
+    assert world.cluster("orders-old")["CustomEndpoints"] == [made["Endpoint"]]
+
+
+def test_an_endpoint_that_cannot_be_made_is_refused_as_rds_does(aws: EmbeddedAws) -> None:
+    world = Restore(aws)
+    make = world.client.create_db_cluster_endpoint
+    given = {"DBClusterIdentifier": "orders", "DBClusterEndpointIdentifier": "reports", "EndpointType": "ANY"}
+    make(**given)
+    assert refused(make, **given) == ("DBClusterEndpointAlreadyExistsFault", 400)
+    assert refused(make, **given | {"DBClusterIdentifier": "none"}) == ("DBClusterNotFoundFault", 404)
+    other = given | {"DBClusterEndpointIdentifier": "other"}
+    both = {"StaticMembers": ["orders-1"], "ExcludedMembers": ["orders-1"]}
+    assert refused(make, **other, **both) == ("InvalidParameterCombination", 400)
+    assert refused(make, **other, StaticMembers=["none"]) == ("DBInstanceNotFound", 404)
+    assert refused(make, **other | {"EndpointType": "WRITER"}) == ("InvalidParameterValue", 400)
+    for number in range(4):
+        make(**given | {"DBClusterEndpointIdentifier": f"more-{number}"})
+    assert refused(make, **other) == ("DBClusterEndpointQuotaExceededFault", 403)
+    described = world.client.describe_db_cluster_endpoints
+    assert described(DBClusterEndpointIdentifier="none")["DBClusterEndpoints"] == []
+    assert refused(described, DBClusterIdentifier="none") == ("DBClusterNotFoundFault", 404)
+    tags = world.client.list_tags_for_resource
+    arn = custom(aws, "orders")[0]["DBClusterEndpointArn"]
+    assert tags(ResourceName=arn)["TagList"] == []
+    nobody = arn.replace(":more-0", ":none").replace(":reports", ":none")
+    assert refused(tags, ResourceName=nobody) == ("DBClusterEndpointNotFoundFault", 400)
+
+
+def test_a_role_is_shown_with_its_feature_and_a_restored_cluster_has_none(aws: EmbeddedAws) -> None:
+    world = Restore(aws)
+    role = {"RoleArn": "arn:aws:iam::123456789012:role/import", "FeatureName": "s3Import"}
+    world.client.add_role_to_db_cluster(DBClusterIdentifier="orders", **role)
+    assert world.cluster("orders")["AssociatedRoles"] == [{**role, "Status": "ACTIVE"}]
+    again = refused(world.client.add_role_to_db_cluster, DBClusterIdentifier="orders", **role)
+    assert again == ("DBClusterRoleAlreadyExists", 400)
+    for number in range(4):
+        world.client.add_role_to_db_cluster(DBClusterIdentifier="orders", RoleArn=f"{role['RoleArn']}-{number}")
+    more = {"DBClusterIdentifier": "orders", "RoleArn": f"{role['RoleArn']}-more"}
+    assert refused(world.client.add_role_to_db_cluster, **more) == ("DBClusterRoleQuotaExceeded", 400)
+    world.restore()
+    assert world.cluster("restored")["AssociatedRoles"] == []
+    early = refused(world.client.add_role_to_db_cluster, DBClusterIdentifier="restored", **role)
+    assert early == ("InvalidDBClusterStateFault", 400)

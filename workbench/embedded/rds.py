@@ -18,7 +18,7 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import get_account_id_from
 from moto.kms.models import kms_backends
 
-from workbench.embedded import rds_clusters, rds_groups, rds_instances, rds_snapshots
+from workbench.embedded import rds_clusters, rds_endpoints, rds_groups, rds_instances, rds_snapshots
 from workbench.embedded.calls import Call
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.postgres import Servers, Volume
@@ -55,6 +55,7 @@ MASTER_PASSWORD = "master-password"  # noqa: S105  # of databases that live as l
 
 _OPERATIONS: Mapping[str, Callable[[Region, Given], dict[str, Any]]] = {
     **rds_clusters.OPERATIONS,
+    **rds_endpoints.OPERATIONS,
     **rds_groups.OPERATIONS,
     **rds_instances.OPERATIONS,
     **rds_snapshots.OPERATIONS,
@@ -188,6 +189,7 @@ def cluster(
     version: str = "16.6",
     instances: int = 1,
     instance_class: str = "db.r6g.large",
+    instance_fields: Mapping[str, Any] | None = None,
     key: str | None = None,
     encrypted: bool = True,
     http_endpoint: bool = True,
@@ -199,7 +201,8 @@ def cluster(
     """A cluster that is available with its instances `<name>-1`, `<name>-2`, ..., created so long ago; its ARN.
 
     `content` is SQL that its master user (MASTER, MASTER_PASSWORD) runs in `database` before anybody else can. `key`
-    is a KMS key; without one it is encrypted under the default key, or not at all. `fields` go into CreateDBCluster.
+    is a KMS key; without one it is encrypted under the default key, or not at all. `fields` go into CreateDBCluster,
+    `instance_fields` into each CreateDBInstance.
     Takes 20 minutes of the past, and scripts apply, so write those for what is to come afterwards.
     """
     here = aws.rds_in(region or aws.region, account)
@@ -231,6 +234,7 @@ def cluster(
             "DBClusterIdentifier": name,
             "DBInstanceClass": instance_class,
             "Engine": engine,
+            **(instance_fields or {}),
         }
         here.do("CreateDBInstance", member, at + timedelta(minutes=5, seconds=number))
     return arn

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from workbench.embedded import rds_engines, rds_snapshots
+from workbench.embedded import rds_endpoints, rds_engines, rds_snapshots
 from workbench.embedded.postgres import Volume
 from workbench.embedded.rds_engines import PORTS, Version
 from workbench.embedded.rds_keys import Key, default_key, find_key
@@ -246,6 +245,21 @@ def disable_http_endpoint(here: Region, given: Given) -> dict[str, Any]:
     return _switch_http_endpoint(here, given["ResourceArn"], on=False)
 
 
+def add_role(here: Region, given: Given) -> dict[str, Any]:
+    """AddRoleToDBCluster."""
+    cluster = here.cluster(given["DBClusterIdentifier"])
+    role = {name: given[name] for name in ("RoleArn", "FeatureName") if given.get(name)}
+    if any(each["RoleArn"] == role["RoleArn"] for each in cluster.roles):
+        text = f"Role ARN {role['RoleArn']} is already associated with DB Cluster: {cluster.name}."
+        raise fault("DBClusterRoleAlreadyExists", text)
+    if cluster.life.status != "available":
+        raise fault("InvalidDBClusterStateFault", f"The DB cluster {cluster.name} isn't in the available state.")
+    if len(cluster.roles) >= here.quotas["DBClusterRoles"]:
+        raise fault("DBClusterRoleQuotaExceeded", "You have exceeded the maximum number of roles of a DB cluster.")
+    cluster.roles.append({**role, "Status": "ACTIVE"})
+    return {}
+
+
 def stop(here: Region, given: Given) -> dict[str, Any]:
     """StopDBCluster: its instances stop with it."""
     return _switch(here, given, "stop", needed=("available",))
@@ -261,7 +275,7 @@ def start(here: Region, given: Given) -> dict[str, Any]:
 
 def described(here: Region, cluster: Cluster) -> dict[str, Any]:
     """As in DescribeDBClusters."""
-    digest = hashlib.sha256(f"{here.account}/{here.name}".encode()).hexdigest()[:12]
+    digest = rds_endpoints.digest(here)
     told = {
         **cluster.settings,
         "DBClusterIdentifier": cluster.name,
@@ -294,7 +308,8 @@ def described(here: Region, cluster: Cluster) -> dict[str, Any]:
         ],
         "HostedZoneId": "Z1RLNUO7B9Q6NB",
         "StorageEncrypted": cluster.key is not None,
-        "AssociatedRoles": [],
+        "AssociatedRoles": [dict(each) for each in cluster.roles],
+        "CustomEndpoints": rds_endpoints.addresses(here, cluster),
         "DeletionProtection": cluster.protected,
         "HttpEndpointEnabled": cluster.http_endpoint,
         "CrossAccountClone": False,
@@ -526,6 +541,7 @@ def _switch_http_endpoint(here: Region, arn: str, *, on: bool) -> dict[str, Any]
 
 
 OPERATIONS: Mapping[str, Callable[[Region, Given], dict[str, Any]]] = {
+    "AddRoleToDBCluster": add_role,
     "CreateDBCluster": create,
     "DeleteDBCluster": delete,
     "DescribeDBClusters": describe,

@@ -44,7 +44,7 @@ QUOTAS = {
 }
 """What an account may have in a region, unless more is asked for."""
 _NOT_FOUND = re.compile(r"NotFound(Fault)?$")
-_FORBIDDEN = ("DBClusterQuotaExceededFault",)
+_FORBIDDEN = ("DBClusterEndpointQuotaExceededFault", "DBClusterQuotaExceededFault")
 
 
 def fault(code: str, message: str) -> ServiceError:
@@ -93,6 +93,19 @@ class Instance:
 
 
 @dataclass
+class Endpoint:
+    """A custom endpoint of a cluster. `kind` is READER or ANY; the members are names of instances."""
+
+    name: str
+    arn: str
+    resource_id: str
+    kind: str
+    static: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+    tags: Tags = field(default_factory=list)
+
+
+@dataclass
 class Cluster:
     """A DB cluster. `settings` are told as they stand there; `database` is None where SQL is not faked."""
 
@@ -116,6 +129,9 @@ class Cluster:
     tags: Tags = field(default_factory=list)
     members: list[Instance] = field(default_factory=list)
     """The writer first."""
+    endpoints: list[Endpoint] = field(default_factory=list)
+    roles: list[dict[str, str]] = field(default_factory=list)
+    """As in AssociatedRoles."""
 
     @property
     def engine(self) -> str:
@@ -221,6 +237,15 @@ class Region:
             raise no_snapshot(wanted)
         return found
 
+    def endpoint(self, name: str) -> Endpoint:
+        """A custom endpoint. Raises DBClusterEndpointNotFoundFault."""
+        for cluster in self.clusters.values():
+            for endpoint in cluster.endpoints:
+                if endpoint.name == name.lower():
+                    return endpoint
+        # Unlike the others of its kind this has the status 400.
+        raise ServiceError("DBClusterEndpointNotFoundFault", f"DBClusterEndpoint {name} not found.", 400)
+
     def subnet_group(self, name: str | None) -> SubnetGroup:
         """The group of that name, or the default one over the default VPC. Raises DBSubnetGroupNotFoundFault."""
         wanted = (name or "default").lower()
@@ -250,6 +275,8 @@ class Region:
             return self.instance(name).tags
         if kind == "cluster-snapshot":
             return self.snapshot(name).tags
+        if kind == "cluster-endpoint":
+            return self.endpoint(name).tags
         groups: Mapping[str, Mapping[str, SubnetGroup | ParameterGroup]] = {
             "subgrp": self.subnet_groups,
             "cluster-pg": self.cluster_parameters,

@@ -450,6 +450,10 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "rds:DeleteDBClusterSnapshot": _rds("DeleteDBClusterSnapshot", DBClusterSnapshotIdentifier=_CLUSTER_SNAPSHOT),
     "rds:DeleteDBInstance": _rds("DeleteDBInstance", DBInstanceIdentifier=_INSTANCE),
     "rds:DescribeAccountAttributes": (_may("rds:DescribeAccountAttributes", _everything),),
+    "rds:DescribeDBClusterEndpoints": (
+        _may("rds:DescribeDBClusterEndpoints", _of_rds(_CLUSTER, "DBClusterIdentifier")),
+        _may("rds:DescribeDBClusterEndpoints", _of_rds("cluster-endpoint:", "DBClusterEndpointIdentifier")),
+    ),
     "rds:DescribeDBClusterParameterGroups": (
         _may("rds:DescribeDBClusterParameterGroups", _of_rds("cluster-pg:", "DBClusterParameterGroupName")),
     ),

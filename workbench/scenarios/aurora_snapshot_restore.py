@@ -96,6 +96,13 @@ def stands(aws: EmbeddedAws, **fields: Any) -> str:
     return key
 
 
+def parameters(aws: EmbeddedAws) -> None:
+    """Parameter groups that somebody has made."""
+    family = {"DBParameterGroupFamily": "aurora-postgresql16", "Description": "tuned"}
+    aws.rds.do("CreateDBClusterParameterGroup", {"DBClusterParameterGroupName": "tuned-cluster", **family})
+    aws.rds.do("CreateDBParameterGroup", {"DBParameterGroupName": "tuned-instance", **family})
+
+
 def secrets(aws: EmbeddedAws, admin: str | None = None) -> None:
     """The secret of the master user, and those of the users to be."""
     rds = _rds()
@@ -106,6 +113,33 @@ def secrets(aws: EmbeddedAws, admin: str | None = None) -> None:
 
 def swapped(aws: EmbeddedAws) -> None:
     stands(aws, DeletionProtection=True)
+    secrets(aws)
+
+
+def unlike_the_defaults(aws: EmbeddedAws) -> None:
+    """As `swapped`, and hardly anything about the cluster is as RDS or a run would have it by itself."""
+    parameters(aws)
+    stands(
+        aws,
+        instances=2,
+        instance_class="db.serverless",
+        instance_fields={"DBParameterGroupName": "tuned-instance"},
+        Port=5433,
+        DBClusterParameterGroupName="tuned-cluster",
+        ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 16.0},
+        EnableIAMDatabaseAuthentication=True,
+        StorageType="aurora-iopt1",
+        EnableCloudwatchLogsExports=["postgresql"],
+        CopyTagsToSnapshot=True,
+        BackupRetentionPeriod=14,
+        PreferredBackupWindow="01:00-01:30",
+        PreferredMaintenanceWindow="sat:05:00-sat:05:30",
+        Tags=_tags({"CostCentre": "4711", "part": "of the shop"}),
+    )
+    given = {"DBClusterIdentifier": "orders", "DBClusterEndpointIdentifier": "reports", "EndpointType": "READER"}
+    aws.rds.do("CreateDBClusterEndpoint", given)
+    role = f"arn:aws:iam::{aws.account_id}:role/orders-import"
+    aws.rds.do("AddRoleToDBCluster", {"DBClusterIdentifier": "orders", "RoleArn": role, "FeatureName": "s3Import"})
     secrets(aws)
 
 
@@ -196,9 +230,7 @@ def several(aws: EmbeddedAws) -> None:
     """Snapshots of several days, the newest of which RDS took by itself, and one that is not finished."""
     stands(aws)
     rds = _rds()
-    family = {"DBParameterGroupFamily": "aurora-postgresql16", "Description": "tuned"}
-    aws.rds.do("CreateDBClusterParameterGroup", {"DBClusterParameterGroupName": "tuned-cluster", **family})
-    aws.rds.do("CreateDBParameterGroup", {"DBParameterGroupName": "tuned-instance", **family})
+    parameters(aws)
     rds.snapshot(aws, "orders", "orders-2026-11-21", minutes_ago=300, automated=True)
     rds.snapshot(aws, "orders", "orders-2026-11-22", minutes_ago=1)
 
@@ -370,6 +402,37 @@ def world(aws: EmbeddedAws) -> dict[str, Any]:
     return found
 
 
+def settings(aws: EmbeddedAws) -> dict[str, Any]:
+    """What each cluster is like, by what DescribeDBClusters and DescribeDBInstances say of it."""
+    found = {}
+    for told in aws.rds.do("DescribeDBClusters", {})["DBClusters"]:
+        of_it = {"Filters": [{"Name": "db-cluster-id", "Values": [told["DBClusterIdentifier"]]}]}
+        instances = aws.rds.do("DescribeDBInstances", of_it)["DBInstances"]
+        found[_name(told["DBClusterIdentifier"])] = {
+            **{name: told.get(name) for name in _SETTINGS},
+            "classes": [each["DBInstanceClass"] for each in instances],
+            "groups": [each["DBParameterGroups"][0]["DBParameterGroupName"] for each in instances],
+            "endpoints": len(told["CustomEndpoints"]),
+            "roles": len(told["AssociatedRoles"]),
+            "tags": {tag["Key"]: tag["Value"] for tag in told["TagList"] if not tag["Key"].startswith("runbooks:")},
+        }
+    return found
+
+
+_SETTINGS = (
+    "BackupRetentionPeriod",
+    "CopyTagsToSnapshot",
+    "DBClusterParameterGroup",
+    "EnabledCloudwatchLogsExports",
+    "IAMDatabaseAuthenticationEnabled",
+    "Port",
+    "PreferredBackupWindow",
+    "PreferredMaintenanceWindow",
+    "ServerlessV2ScalingConfiguration",
+    "StorageType",
+)
+
+
 def _name(name: str) -> str:
     return _WHEN.sub("-<when>", name)
 
@@ -417,6 +480,23 @@ OLD = {
     "key": "eu-central-1",
 }
 """The cluster orders as it was."""
+
+UNLIKE: dict[str, Any] = {
+    "BackupRetentionPeriod": 14,
+    "CopyTagsToSnapshot": True,
+    "DBClusterParameterGroup": "tuned-cluster",
+    "EnabledCloudwatchLogsExports": ["postgresql"],
+    "IAMDatabaseAuthenticationEnabled": True,
+    "Port": 5433,
+    "PreferredBackupWindow": "01:00-01:30",
+    "PreferredMaintenanceWindow": "sat:05:00-sat:05:30",
+    "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.5, "MaxCapacity": 16.0},
+    "StorageType": "aurora-iopt1",
+    "classes": ["db.serverless", "db.serverless"],
+    "groups": ["tuned-instance", "tuned-instance"],
+    "tags": {"CostCentre": "4711", "part": "of the shop"},
+}
+"""What the cluster of `unlike_the_defaults` is like, and the one that takes its place."""
 
 NIGHTLY: dict[str, Any] = {
     "clusters": {
@@ -648,8 +728,21 @@ SCENARIOS: tuple[Scenario, ...] = (
             },
             "snapshots": {ID: snapshot(), "orders-before-<when>": snapshot("before")},
         },
-        changes=12,
+        changes=13,
         passes=(calls.KEEP, calls.STEP_ASIDE, calls.NAME),
+    ),
+    replace(
+        STANDARD,
+        name="swap-unlike-the-defaults",
+        title="A cluster with settings of its own is replaced: the new one has them too",
+        event="swap",
+        arrange=unlike_the_defaults,
+        world=settings,
+        world_after={
+            "orders": UNLIKE | {"endpoints": 0, "roles": 0},
+            "orders-replaced-<when>": UNLIKE | {"endpoints": 1, "roles": 1},
+        },
+        changes=14,
     ),
     replace(
         STANDARD,
@@ -658,7 +751,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         event="nightly",
         arrange=reported,
         world_after={**NIGHTLY, "snapshots": {**NIGHTLY["snapshots"], "reporting-last-<when>": snapshot()}},
-        changes=14,
+        changes=15,
         passes=(calls.DELETE,),
     ),
     replace(
@@ -776,7 +869,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "RemediationFailed",
         event="swap",
         arrange=swapped,
-        changes=12,
+        changes=13,
         on_state={"Verify": verification_is_denied},
     ),
     unchanged(
@@ -785,7 +878,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         "RemediationFailed",
         event="nightly",
         arrange=reported,
-        changes=10,
+        changes=11,
         on_state={"Verify": verification_is_denied},
     ),
     unchanged(
@@ -805,7 +898,7 @@ SCENARIOS: tuple[Scenario, ...] = (
             },
             "snapshots": {**NIGHTLY["snapshots"], "reporting-copy-september": snapshot("copy", archived=True)},
         },
-        changes=12,
+        changes=13,
     ),
     unchanged(
         "aborted-while-restoring",

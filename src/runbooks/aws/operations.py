@@ -26,7 +26,8 @@ _READS: dict[str, str] = {
     "kms": "DescribeKey GetKeyPolicy GetKeyRotationStatus ListAliases ListGrants",
     "lambda": "GetAlias GetFunctionConfiguration GetFunctionConcurrency ListEventSourceMappings ListVersionsByFunction",
     "logs": "DescribeLogGroups DescribeLogStreams FilterLogEvents GetLogEvents",
-    "rds": "DescribeAccountAttributes DescribeDBClusterAutomatedBackups DescribeDBClusterParameterGroups "
+    "rds": "DescribeAccountAttributes DescribeDBClusterAutomatedBackups DescribeDBClusterEndpoints "
+    "DescribeDBClusterParameterGroups "
     "DescribeDBClusterSnapshotAttributes "
     "DescribeDBClusterSnapshots DescribeDBClusters DescribeDBEngineVersions DescribeDBInstances "
     "DescribeDBParameterGroups DescribeDBSubnetGroups DescribeEvents DescribeOrderableDBInstanceOptions "

@@ -9,6 +9,7 @@ from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.wanted import MYSQL, POSTGRES, Wanted
 from runbooks.model import Decision, hand_off, refused
 
+_TAGS_MOST, _OWN_TAGS = 50, 6
 _SHARE = "share it with this account under a customer managed key"
 
 
@@ -115,6 +116,21 @@ def objection_to_target(given: Input, facts: Facts) -> Decision | None:
             f"There is a cluster {standing.name} already ({standing.engine} {standing.version}, {standing.status},"
             f" {len(standing.members)} instances), and replace is never: choose another target, or replace: swap, which"
             " keeps it under a dated name."
+        )
+    if standing.global_cluster is not None:
+        return refused(
+            f"{standing.name} is a member of the global database {standing.global_cluster}, and a restored cluster is"
+            " of none; take it out of that with RemoveFromGlobalCluster first, or restore under another name."
+        )
+    if standing.replica_of is not None:
+        return refused(
+            f"{standing.name} is a replica of {standing.replica_of}, and a restored cluster would not be; promote it"
+            " first, or restore under another name."
+        )
+    if (count := len(standing.others_tags)) > _TAGS_MOST - _OWN_TAGS:
+        return refused(
+            f"{standing.name} has {count} tags, and {_OWN_TAGS} of the {_TAGS_MOST} that a cluster may have are needed"
+            " to know it again; remove some."
         )
     if not serves(standing.status):
         return refused(
@@ -293,7 +309,7 @@ def _of_class(given: Input, facts: Facts, want: Wanted) -> Decision | None:
             f"The instance class {want.instance_class} has no RDS Data API, over which the users and checks go; choose"
             " one that is no db.t, or restore without admin_secret (a swap then wants proved_by: status)."
         )
-    if want.instance_class == "db.serverless" and given.capacity is None:
+    if want.instance_class == "db.serverless" and want.capacity is None:
         return refused("The instance class db.serverless needs bounds; give capacity with min and max.")
     return None
 

@@ -72,7 +72,7 @@ def _drafted(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted, now: 
     connects = given.admin_secret is not None
     if connects and not (ours and ours.data_api):
         draft.data_api()
-    draft.instances(want.engine, want.instance_class)
+    draft.instances(want.engine, want.instance_class, want.instance_parameters)
     draft.set_up_users()
     if connects:
         draft.check()
@@ -113,9 +113,10 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
         if objection is not None:
             return objection
     instances = facts.instances_of(cluster)
+    asked = given.instances or 1
     standing = [instance.name for instance in instances if stands(instance.status)]
     lacking = [f"{each.name} is {each.status}" for each in instances if each.name not in standing]
-    if len(standing) < given.instances <= len(instances):
+    if len(standing) < asked <= len(instances):
         return refused(
             f"{name} was restored from this snapshot, and {', '.join(lacking)}; look again when it is done.",
             for_now=all(each.status in {"creating", "starting"} for each in instances if not stands(each.status)),
@@ -123,9 +124,9 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
     draft = Draft(given, facts, now, None)
     if given.admin_secret is not None and not cluster.data_api:
         draft.data_api()
-    if len(instances) < given.instances:
+    if len(instances) < asked:
         there = next((instance.instance_class for instance in instances), "db.r6g.large")
-        draft.instances(cluster.engine, given.instance_class or there)
+        draft.instances(cluster.engine, given.instance_class or there, given.instance_parameters)
     if cluster.tags[FINISHED] != prepared(given, draft.users):
         draft.set_up_users()
         if given.admin_secret is not None:
@@ -163,9 +164,12 @@ def _literal(draft: Draft, snapshot: Snapshot, want: Wanted) -> dict[str, JsonVa
         "subnet_group": want.subnet_group,
         "security_groups": list(want.security_groups),
         "instance_class": want.instance_class,
+        "instances": want.instances,
+        "capacity": want.capacity.model_dump(mode="json", exclude_none=True) if want.capacity else None,
         "engine_version": want.engine_version,
         "port": want.port,
         "cluster_parameters": want.cluster_parameters,
+        "instance_parameters": want.instance_parameters,
         "kms_key": key.arn if key else None,
         "source_kms_key": draft.facts.sharing_key.arn if draft.facts.sharing_key else given.source_kms_key,
         "admin_secret": draft.admin,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from runbooks.catalogue.aurora_snapshot_restore.tags import REPLACED_BY, RESTORES
+from runbooks.catalogue.aurora_snapshot_restore.input import Capacity
+from runbooks.catalogue.aurora_snapshot_restore.tags import OWN, REPLACED_BY, RESTORES
 from runbooks.model import Model
 
 USABLE = frozenset({"available", "backing-up", "storage-optimization"})
@@ -76,7 +77,11 @@ class Key(Model):
 
 
 class Cluster(Model):
-    """A DB cluster. `members` has the writer first; `becomes` is the name that it is being given, `master` a user."""
+    """A DB cluster. `members` has the writer first; `becomes` is the name that it is being given, `master` a user.
+
+    `backup_days` is the backup retention period, the windows are as RDS writes them, `roles` are ARNs with the feature
+    that each is for. `replica_of` is what it replicates, `replicas` are what replicates it.
+    """
 
     name: str
     arn: str
@@ -95,7 +100,24 @@ class Cluster(Model):
     parameters: str = ""
     members: tuple[str, ...] = ()
     becomes: str | None = None
+    capacity: Capacity | None = None
+    iam_logins: bool = False
+    storage: str | None = None
+    log_exports: tuple[str, ...] = ()
+    copies_tags: bool = False
+    backup_days: int | None = None
+    backup_window: str | None = None
+    maintenance_window: str | None = None
+    roles: tuple[str, ...] = ()
+    global_cluster: str | None = None
+    replica_of: str | None = None
+    replicas: tuple[str, ...] = ()
     tags: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def others_tags(self) -> dict[str, str]:
+        """Its tags that neither AWS nor a run has put there."""
+        return {key: value for key, value in self.tags.items() if not key.startswith(("aws:", OWN))}
 
     def restores(self, marker: str) -> bool:
         """Whether a run has made it for this target and from this snapshot, and it has not stepped aside since."""
@@ -109,6 +131,7 @@ class Instance(Model):
     cluster: str | None
     status: str
     instance_class: str
+    parameters: str = ""
     tags: dict[str, str] = Field(default_factory=dict)
 
 
@@ -175,7 +198,8 @@ class Facts(Model):
     account in the source account. `source_key` is the snapshot's key as its account sees it; `shared_key` is the one
     that it is shared under, as this account sees it, and `sharing_key` is source_kms_key in the source account.
     `expired` may be deleted now. `taken` are names that begin like ours. Groups, versions and secrets are null or
-    absent if they do not exist; secrets are by name or ARN, as the input has them. `lost` is only ever true of a
+    absent if they do not exist; secrets are by name or ARN, as the input has them. `endpoints` are the custom endpoints
+    of the cluster that is to be replaced. `lost` is only ever true of a
     reading before a phase: the cluster that the run has made is not there any more, or is not ours.
     """
 
@@ -198,6 +222,7 @@ class Facts(Model):
     instances: tuple[Instance, ...] = ()
     expired: tuple[Expired, ...] = ()
     taken: tuple[str, ...] = ()
+    endpoints: tuple[str, ...] = ()
     lost: bool = False
     subnet_group: SubnetGroup | None = None
     security_groups: dict[str, str] = Field(default_factory=dict)

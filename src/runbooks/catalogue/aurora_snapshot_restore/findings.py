@@ -16,7 +16,13 @@ _KEY = "KMS Key Issues"
 
 def findings(given: Input, facts: Facts, now: datetime) -> list[Finding]:
     """What was seen, worst first."""
-    found = [*_of_target(given, facts), *_of_snapshot(given, facts), *_of_proof(given, facts), *_of_leftovers(facts)]
+    found = [
+        *_of_target(given, facts),
+        *_of_snapshot(given, facts),
+        *_of_proof(given, facts),
+        *_of_what_is_lost(given, facts),
+        *_of_leftovers(facts),
+    ]
     order = list(reversed(Severity))
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
@@ -69,6 +75,25 @@ def _of_proof(given: Input, facts: Facts) -> list[Finding]:
         evidence = f"the snapshot {facts.snapshot.id} is of {MYSQL}, and checks are made in PostgreSQL only"
     meaning = f"only the status of the new cluster is proved before {old.name} is replaced: {meaning}"
     return [_found("not-connected", Severity.WARNING, evidence, meaning)]
+
+
+def _of_what_is_lost(given: Input, facts: Facts) -> list[Finding]:
+    """What belongs to the cluster that is replaced, and no restore can give the new one."""
+    old, found = facts.old, []
+    if old is None or given.replace != "swap":
+        return []
+    if facts.endpoints:
+        evidence = f"{old.name} has the custom endpoints {', '.join(facts.endpoints)}"
+        meaning = "they stay with it, and whoever connects by them still reads the old data; move them by hand"
+        found.append(_found("endpoints-stay", Severity.WARNING, evidence, meaning, _CLUSTER))
+    if roles := [role for role in old.roles if facts.ours is None or role not in facts.ours.roles]:
+        evidence = f"{old.name} has the IAM roles {', '.join(roles)}"
+        meaning = "the new cluster has none, as a run may pass no role; give it them with AddRoleToDBCluster"
+        found.append(_found("roles-stay", Severity.WARNING, evidence, meaning, _CLUSTER))
+    if old.replicas:
+        evidence, meaning = f"{', '.join(old.replicas)} replicate {old.name}", "they do not replicate the new cluster"
+        found.append(_found("replicas-stay", Severity.WARNING, evidence, meaning, _CLUSTER))
+    return found
 
 
 def _of_leftovers(facts: Facts) -> list[Finding]:

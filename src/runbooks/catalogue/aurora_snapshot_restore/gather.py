@@ -16,9 +16,10 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Everything that the decision rests on.
 
     Calls: sts GetCallerIdentity; rds DescribeDBClusterSnapshots, DescribeDBClusterSnapshotAttributes,
-    DescribeDBClusters, DescribeDBInstances, DescribeDBSubnetGroups, DescribeDBEngineVersions,
-    DescribeOrderableDBInstanceOptions, DescribeDBClusterParameterGroups, DescribeDBParameterGroups,
-    DescribeAccountAttributes; kms DescribeKey; ec2 DescribeSecurityGroups; secretsmanager DescribeSecret.
+    DescribeDBClusters, DescribeDBClusterEndpoints, DescribeDBInstances, DescribeDBSubnetGroups,
+    DescribeDBEngineVersions, DescribeOrderableDBInstanceOptions, DescribeDBClusterParameterGroups,
+    DescribeDBParameterGroups, DescribeAccountAttributes; kms DescribeKey; ec2 DescribeSecurityGroups; secretsmanager
+    DescribeSecret.
     """
     reader = Reader(given, aws)
     account, snapshot, sought = reader.account(), reader.snapshot(now), reader.sought(now)
@@ -35,7 +36,10 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     instances = known.instances_of(known.old)
     default = key is not None and key.managed_by_aws
     want = wanted(given, account, reader.region, snapshot, known.old, instances, default_key=default)
-    known = known.model_copy(update={"source_key": key, **_what_it_needs(reader, snapshot, want)})
+    swapped = known.old if given.replace == "swap" else None
+    endpoints = tuple(reader.custom_endpoints(swapped.name)) if swapped else ()
+    needs = _what_it_needs(reader, snapshot, want)
+    known = known.model_copy(update={"source_key": key, "endpoints": endpoints, **needs})
     at_the_source = _at_the_source(reader, known, snapshot, want, now) if want.across_accounts else {}
     return known.model_copy(update=at_the_source)
 

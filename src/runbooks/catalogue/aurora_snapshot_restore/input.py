@@ -149,12 +149,13 @@ class Retention(BaseModel):
 
 
 class Capacity(BaseModel):
-    """The bounds of Aurora Serverless v2, in ACUs."""
+    """The bounds of Aurora Serverless v2, in ACUs, and after how many idle seconds it pauses if `min` is 0."""
 
     model_config = _STRICT
 
     min: Annotated[float, Field(ge=0, le=256, strict=False)]
     max: Annotated[float, Field(ge=1, le=256, strict=False)]
+    pause_after: Annotated[int, Field(ge=300, le=86400)] | None = None
 
 
 class Names(BaseModel):
@@ -200,14 +201,22 @@ class Input(RunInput):
     instance_class: Annotated[str, StringConstraints(pattern=r"^db\.[a-z0-9.-]+$")] | None = Field(
         None, description="with swap that of the writer there, else db.r6g.large"
     )
-    instances: Annotated[int, Field(ge=1, le=16)] = Field(1, description="the writer, and readers beside it")
-    capacity: Capacity | None = Field(None, description="for the instance class db.serverless")
+    instances: Annotated[int, Field(ge=1, le=16)] | None = Field(
+        None, description="the writer, and readers beside it; with swap as many as there are, else 1"
+    )
+    capacity: Capacity | None = Field(
+        None, description="for the instance class db.serverless; with swap that of the cluster there"
+    )
     engine_version: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]+$")] | None = Field(
         None, description="the snapshot's if absent"
     )
     port: Annotated[int, Field(ge=1150, le=65535)] | None = Field(None, description="the snapshot's if absent")
-    cluster_parameters: GroupName | None = Field(None, description="DB cluster parameter group")
-    instance_parameters: GroupName | None = Field(None, description="DB parameter group")
+    cluster_parameters: GroupName | None = Field(
+        None, description="DB cluster parameter group; with swap that of the cluster there"
+    )
+    instance_parameters: GroupName | None = Field(
+        None, description="DB parameter group; with swap that of the writer there"
+    )
     kms_key: Key | None = Field(None, description="for the target; the snapshot's own if that can be used there")
     source_kms_key: Key | None = Field(
         None, description="of the source account, for a snapshot that cannot be shared under its own key"

@@ -13,7 +13,7 @@ from runbooks.arn import arn
 from runbooks.catalogue.aurora_snapshot_restore import calls
 from runbooks.catalogue.aurora_snapshot_restore.calls import WayBack
 from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Expired, Facts, Snapshot
-from runbooks.catalogue.aurora_snapshot_restore.input import DatabaseUser, Input, Names
+from runbooks.catalogue.aurora_snapshot_restore.input import Capacity, DatabaseUser, Input, Names
 from runbooks.catalogue.aurora_snapshot_restore.tags import (
     ARCHIVED,
     BEFORE,
@@ -99,7 +99,8 @@ class Draft:
         there = facts.instances_of(facts.ours)
         known = names.instances or tuple(instance.name for instance in there)
         cluster = facts.ours.name if facts.ours else names.cluster
-        more = given.instances - max(len(known), len(there))
+        asked = (self.want.instances if self.want else given.instances) or 1
+        more = asked - max(len(known), len(there))
         new = instance_names(cluster, max(more, 0), {*facts.taken, *known})
         doomed = [each for each in facts.expired if each.may_go]
         last = tuple(self.last(each) for each in doomed if each.kind == "cluster")
@@ -270,7 +271,8 @@ class Draft:
             "Port": want.port,
             "DBSubnetGroupName": want.subnet_group,
             "DeletionProtection": False,
-            "Tags": self.ours.tags(CLUSTER),
+            "Tags": [*self.ours.tags(CLUSTER), *calls.tag_list(want.tags)],
+            **want.as_there,
         }
         if want.security_groups:
             parameters["VpcSecurityGroupIds"] = list(want.security_groups)
@@ -278,9 +280,8 @@ class Draft:
             parameters["DBClusterParameterGroupName"] = want.cluster_parameters
         if not snapshot.encrypted and self.facts.key is not None:
             parameters["KmsKeyId"] = self.facts.key.arn
-        if self.given.capacity is not None:
-            bounds = self.given.capacity
-            parameters["ServerlessV2ScalingConfiguration"] = {"MinCapacity": bounds.min, "MaxCapacity": bounds.max}
+        if want.capacity is not None:
+            parameters["ServerlessV2ScalingConfiguration"] = _bounds(want.capacity)
         self.made = self.add(
             Change(
                 phase=calls.RESTORE,
@@ -321,7 +322,7 @@ class Draft:
             )
         )
 
-    def instances(self, engine: str, instance_class: str) -> None:
+    def instances(self, engine: str, instance_class: str, group: str | None) -> None:
         """CreateDBInstance for each that is not there."""
         there = {instance.name: instance for instance in self.facts.instances_of(self.facts.ours)}
         for name in self.names.instances:
@@ -336,8 +337,8 @@ class Draft:
                 "PubliclyAccessible": False,
                 "Tags": self.ours.tags(INSTANCE),
             }
-            if self.given.instance_parameters is not None:
-                parameters["DBParameterGroupName"] = self.given.instance_parameters
+            if group is not None:
+                parameters["DBParameterGroupName"] = group
             self.add(
                 Change(
                     phase=calls.INSTANCES,
@@ -552,6 +553,9 @@ class Draft:
     def hand_over(self, was: Cluster | None) -> None:
         """Deletion protection as asked, and the tag by which everyone sees that the cluster is finished."""
         target, value = self.given.target, prepared(self.given, self.users)
+        window = self.want.maintenance_window if self.want else None
+        if window is not None and window != (was.maintenance_window if was else None):
+            self._maintained(window)
         if self.given.deletion_protection and not (was and was.protected):
             on: Parameters = {"DBClusterIdentifier": target, "ApplyImmediately": True}
             self.add(
@@ -591,6 +595,26 @@ class Draft:
             )
             change = change.model_copy(update={"undo": back})
         self.add(change)
+
+    def _maintained(self, window: str) -> None:
+        """When RDS may maintain the cluster, which a restore cannot say."""
+        target = self.given.target
+        self.add(
+            Change(
+                phase=calls.HAND_OVER,
+                operation="rds:ModifyDBCluster",
+                parameters={
+                    "DBClusterIdentifier": target,
+                    "PreferredMaintenanceWindow": window,
+                    "ApplyImmediately": True,
+                },
+                was=f"{target} is maintained at a time that RDS has chosen",
+                becomes=f"{target} is maintained at {window}, as the cluster before was",
+                proof=calls.cluster_shows(target, "PreferredMaintenanceWindow", window),
+                repeat_harmless=True,
+                undo=self.inside(Irreversible(irreversible="which time RDS had chosen is not known")),
+            )
+        )
 
     def archive(self) -> None:
         """The copy is kept, and says until when. The source is never touched."""
@@ -674,6 +698,14 @@ class Draft:
                 ),
             )
         )
+
+
+def _bounds(capacity: Capacity) -> JsonValue:
+    """As RDS takes them."""
+    found: dict[str, JsonValue] = {"MinCapacity": capacity.min, "MaxCapacity": capacity.max}
+    if capacity.pause_after is not None:
+        found["SecondsUntilAutoPause"] = capacity.pause_after
+    return found
 
 
 def _going(instance: str) -> Proof:

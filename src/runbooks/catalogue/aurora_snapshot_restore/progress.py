@@ -76,10 +76,11 @@ def instances_are_available(given: Input, facts: Facts) -> Progress:
         if instance.status in BROKEN or instance.status == "deleting":
             return failed(f"{instance.name} is {instance.status}")
     ready = [instance.name for instance in instances if serves(instance.status)]
-    if len(ready) >= given.instances:
+    asked = given.instances or 1
+    if len(ready) >= asked:
         return settled(f"{', '.join(ready)} serve{'s' if len(ready) == 1 else ''}")
     states = ", ".join(f"{instance.name} is {instance.status}" for instance in instances) or "there are none yet"
-    return pending(f"{len(ready)} of {given.instances} instances serve: {states}")
+    return pending(f"{len(ready)} of {asked} instances serve: {states}")
 
 
 def users_are_there(given: Input, facts: Facts) -> Progress:

@@ -20,7 +20,7 @@ from runbooks.catalogue.aurora_snapshot_restore.facts import (
     SubnetGroup,
     Version,
 )
-from runbooks.catalogue.aurora_snapshot_restore.input import Input, day_of
+from runbooks.catalogue.aurora_snapshot_restore.input import Capacity, Input, day_of
 from runbooks.catalogue.aurora_snapshot_restore.tags import (
     BEFORE,
     DELETE_AFTER,
@@ -172,6 +172,13 @@ class Reader:
         only = {"Filters": [{"Name": "db-cluster-id", "Values": sorted(set(clusters))}]} if clusters else {}
         pages = self.rds.get_paginator("describe_db_instances").paginate(**only)
         return [_instance(each) for page in pages for each in page["DBInstances"]]
+
+    def custom_endpoints(self, cluster: str) -> list[str]:
+        """The names of the cluster's custom endpoints. Calls: rds DescribeDBClusterEndpoints."""
+        custom = [{"Name": "db-cluster-endpoint-type", "Values": ["custom"]}]
+        asked = {"DBClusterIdentifier": cluster, "Filters": custom}
+        pages = self.rds.get_paginator("describe_db_cluster_endpoints").paginate(**asked)
+        return sorted(each["DBClusterEndpointIdentifier"] for page in pages for each in page["DBClusterEndpoints"])
 
     # -- what a cluster needs ------------------------------------------------------------------------------------------
 
@@ -367,8 +374,31 @@ def _cluster(told: dict[str, Any]) -> Cluster:
         parameters=told.get("DBClusterParameterGroup", ""),
         members=tuple(member["DBInstanceIdentifier"] for member in members),
         becomes=told.get("PendingModifiedValues", {}).get("DBClusterIdentifier"),
+        capacity=_capacity(told.get("ServerlessV2ScalingConfiguration")),
+        iam_logins=told.get("IAMDatabaseAuthenticationEnabled", False),
+        storage=told.get("StorageType"),
+        log_exports=tuple(told.get("EnabledCloudwatchLogsExports", ())),
+        copies_tags=told.get("CopyTagsToSnapshot", False),
+        backup_days=told.get("BackupRetentionPeriod"),
+        backup_window=told.get("PreferredBackupWindow"),
+        maintenance_window=told.get("PreferredMaintenanceWindow"),
+        roles=tuple(_role(each) for each in told.get("AssociatedRoles", ())),
+        global_cluster=told.get("GlobalClusterIdentifier"),
+        replica_of=told.get("ReplicationSourceIdentifier"),
+        replicas=tuple(told.get("ReadReplicaIdentifiers", ())),
         tags=_tags(told),
     )
+
+
+def _capacity(told: dict[str, Any] | None) -> Capacity | None:
+    if told is None:
+        return None
+    return Capacity(min=told["MinCapacity"], max=told["MaxCapacity"], pause_after=told.get("SecondsUntilAutoPause"))
+
+
+def _role(told: dict[str, Any]) -> str:
+    feature = told.get("FeatureName")
+    return f"{told['RoleArn']} ({feature})" if feature else str(told["RoleArn"])
 
 
 def _instance(told: dict[str, Any]) -> Instance:
@@ -377,5 +407,6 @@ def _instance(told: dict[str, Any]) -> Instance:
         cluster=told.get("DBClusterIdentifier"),
         status=told["DBInstanceStatus"],
         instance_class=told["DBInstanceClass"],
+        parameters=next((each["DBParameterGroupName"] for each in told.get("DBParameterGroups", ())), ""),
         tags=_tags(told),
     )

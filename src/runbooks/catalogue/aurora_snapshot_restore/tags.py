@@ -9,6 +9,8 @@ from datetime import UTC, date, datetime
 
 from runbooks.catalogue.aurora_snapshot_restore.input import Names
 
+OWN = "runbooks:"
+"""What every tag that a run puts somewhere begins with."""
 TARGET = "runbooks:target"
 """The name of the cluster that it was made for."""
 RESTORES = "runbooks:restores"
