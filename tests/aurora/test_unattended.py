@@ -19,10 +19,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "unattended.md").read_text()
 
 
 def schedule() -> dict[str, Any]:
-    """The input that the page gives the schedule, with the time filled in as Scheduler does."""
+    """The input that the page gives the schedule, with the time and the name filled in as they are."""
     (text,) = re.findall(r"```json\n(.*?)```", PAGE, flags=re.DOTALL)
     filled: dict[str, Any] = json.loads(text.replace("<aws.scheduler.scheduled-time>", "2026-11-21T00:05:00Z"))
-    return filled
+    return filled | {"requested_by": "schedule/runbooks-nightly-restore"}
 
 
 def bounds() -> dict[str, Any]:
