@@ -1,4 +1,8 @@
-"""The README's three ways to start a run, each from the start to the audit trail, with the very lines that it shows."""
+"""The README's three ways to start a run, each from the start to the audit trail, with the very lines that it shows.
+
+`runbook` and `aws` are run. So is `curl`, if this machine has one that can sign (7.75 or later); if not, what its line
+would send is signed and sent by the workbench's own client, which proves the line's words and not that curl takes them.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,10 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +39,14 @@ CONSOLE = (ROOT / "docs" / "console.md").read_text(encoding="utf-8")
 Sees = dict[str, str]
 
 
+def curl_signs() -> bool:
+    """Whether there is a curl that knows --aws-sigv4."""
+    if shutil.which("curl") is None:
+        return False
+    told = subprocess.run(["curl", "--help", "all"], capture_output=True, text=True, timeout=30, check=False)
+    return "--aws-sigv4" in told.stdout
+
+
 def lines_of(text: str, beginning: str) -> list[str]:
     """The command lines of the first block after those words."""
     block = re.search(r"```sh\n(.*?)```", text[text.index(beginning) :], re.DOTALL)
@@ -41,21 +55,26 @@ def lines_of(text: str, beginning: str) -> list[str]:
 
 
 class Reader:
-    """Somebody at a terminal: an IAM user, and what their shell knows."""
+    """Somebody at a terminal, and what their shell knows: an IAM user, or somebody who has assumed a role."""
 
-    def __init__(self, aws: EmbeddedAws, name: str) -> None:
+    def __init__(self, aws: EmbeddedAws, name: str, role: str | None) -> None:
         self.aws = aws
         iam = aws.client("iam")
-        iam.create_user(UserName=name)
-        key = iam.create_access_key(UserName=name)["AccessKey"]
-        self.credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        if role is None:
+            iam.create_user(UserName=name)
+            key = iam.create_access_key(UserName=name)["AccessKey"]
+        else:
+            trust = '{"Version": "2012-10-17", "Statement": []}'
+            arn = iam.create_role(RoleName=role, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+            key = aws.client("sts").assume_role(RoleArn=arn, RoleSessionName=name)["Credentials"]
+        self.credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"], key.get("SessionToken"))
         self.knows: Sees = {
             "AWS_ENDPOINT_URL": aws.endpoint_url,
             "AWS_REGION": aws.region,
             "AWS_DEFAULT_REGION": aws.region,
             "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
             "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
-            "AWS_SESSION_TOKEN": "",
+            "AWS_SESSION_TOKEN": key.get("SessionToken", ""),
             "API_URL": aws.api_url,
             "MACHINE_ARN": f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{RUNBOOK}",
         }
@@ -64,10 +83,10 @@ class Reader:
         return [re.sub(r"\$(\w+)", lambda name: self.knows[name[1]], word) for word in shlex.split(line)]
 
     def runs(self, line: str) -> str:
-        """What the line prints. `curl` is played here: what it would send is signed and sent as it would."""
+        """What the line prints."""
         tool, *words = self.words(line)
         if tool == "curl":
-            return self._curl(words)
+            return self._curl(line) if curl_signs() else self._as_curl(words)
         module = {"runbook": "workbench.cli", "aws": "awscli"}[tool]
         done = subprocess.run(
             [sys.executable, "-m", module, *words],
@@ -81,7 +100,24 @@ class Reader:
         assert done.returncode == 0, f"{line}: {done.stderr}"
         return done.stdout
 
-    def _curl(self, words: list[str]) -> str:
+    def _curl(self, line: str) -> str:
+        """A shell runs the very line. That curl prints the status as well is its home's doing."""
+        with tempfile.TemporaryDirectory() as home:
+            (Path(home) / ".curlrc").write_text('silent\nshow-error\nnoproxy = "*"\nwrite-out = "\\n%{http_code}"\n')
+            done = subprocess.run(
+                ["sh", "-c", line],
+                env=os.environ | self.knows | {"CURL_HOME": home},
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+        assert done.returncode == 0, f"{line}: {done.stderr}"
+        body, _, status = done.stdout.rpartition("\n")
+        assert int(status) < 300, f"{line}: {status} {body}"
+        return body
+
+    def _as_curl(self, words: list[str]) -> str:
         assert f"aws:amz:{self.aws.region}:execute-api" == words[words.index("--aws-sigv4") + 1]
         body = json.loads(words[words.index("-d") + 1]) if "-d" in words else None
         headers = [words[place + 1].split(": ", 1) for place, word in enumerate(words) if word == "-H"]
@@ -95,9 +131,9 @@ class Reader:
 
 
 @pytest.fixture
-def reader(aws: EmbeddedAws) -> Callable[[str], Reader]:
+def reader(aws: EmbeddedAws) -> Callable[..., Reader]:
     scenario.of(RUNBOOK)["health-checks-fail"].arrange(aws)
-    return lambda name: Reader(aws, name)
+    return lambda name, role=None: Reader(aws, name, role)
 
 
 def approve(aws: EmbeddedAws, bob: Reader, line: str, pastes: str = "curl ") -> Run:
@@ -122,8 +158,8 @@ def verified(aws: EmbeddedAws, run: Run) -> bool:
     return bool(run.outcome == "SUCCEEDED" and run.verified and standard.world(aws) == standard.world_after)
 
 
-def test_from_the_console(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> None:
-    alice, bob = reader("alice"), reader("bob")
+def test_from_the_console(aws: EmbeddedAws, reader: Callable[..., Reader]) -> None:
+    alice, bob = reader("alice"), reader("bob", role="OnCall")
     (line,) = lines_of(README, "**From the console.**")
     alice.runs(line)
     run = approve(aws, bob, "")
@@ -147,9 +183,9 @@ def test_from_the_console(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> 
     ],
 )
 def test_every_line_of_the_message_decides_as_it_says(
-    aws: EmbeddedAws, reader: Callable[[str], Reader], pastes: str, outcome: str
+    aws: EmbeddedAws, reader: Callable[..., Reader], pastes: str, outcome: str
 ) -> None:
-    alice, bob = reader("alice"), reader("bob")
+    alice, bob = reader("alice"), reader("bob", role="OnCall")
     (line,) = lines_of(README, "**From the console.**")
     alice.runs(line)
     run = approve(aws, bob, "", pastes)
@@ -157,8 +193,8 @@ def test_every_line_of_the_message_decides_as_it_says(
     assert verified(aws, run) == (outcome == "SUCCEEDED")
 
 
-def test_by_api(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> None:
-    alice, bob = reader("alice"), reader("bob")
+def test_by_api(aws: EmbeddedAws, reader: Callable[..., Reader]) -> None:
+    alice, bob = reader("alice"), reader("bob", role="OnCall")
     start, show, audit, verification = lines_of(README, "**By API**")
     alice.knows["RUN"] = json.loads(alice.runs(start))["run_id"]
     assert json.loads(alice.runs(start))["run_id"] == alice.knows["RUN"]
@@ -170,8 +206,8 @@ def test_by_api(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> None:
     assert json.loads(alice.runs(verification))["whole"] is True
 
 
-def test_by_cli(aws: EmbeddedAws, reader: Callable[[str], Reader]) -> None:
-    alice, bob = reader("alice"), reader("bob")
+def test_by_cli(aws: EmbeddedAws, reader: Callable[..., Reader]) -> None:
+    alice, bob = reader("alice"), reader("bob", role="OnCall")
     plan, start, follow, decide, stop = lines_of(README, "**By CLI**")
     assert "SUCCEEDED" in alice.runs(plan)
     alice.knows["RUN"] = alice.runs(start).split()[0]
