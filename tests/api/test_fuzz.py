@@ -107,7 +107,7 @@ def filled_in(data: st.DataObject, case: schemathesis.Case, known: dict[str, lis
         part, made = getattr(case, name), case.meta.components.get(location)
         if isinstance(part, dict) and made is not None and made.mode is GenerationMode.POSITIVE:
             for field in sorted(part.keys() & known.keys()):
-                if data.draw(st.integers(0, 3)):
+                if data.draw(st.integers(0, 7)):
                     part[field] = data.draw(st.sampled_from(known[field]))
 
 

@@ -18,6 +18,7 @@ from runbooks.api.routes import document
 from runbooks.store.runs import Run
 from workbench import scenario
 from workbench.api import ApiClient
+from workbench.embedded import gateway
 
 from .conftest import RUNBOOK, Someone, asked, ended, until
 
@@ -244,6 +245,30 @@ def test_no_get_changes_anything(
     assert answered <= {200, 400, 404}
     assert made <= {"dynamodb:GetItem", "dynamodb:Query"}
     assert contents(aws) == before
+
+
+@pytest.mark.parametrize(
+    ("method", "sent", "route", "status"),
+    [
+        ("GET", "/runs/one%2Ftwo", "/runs/{run_id}", 404),
+        ("PUT", "/standing-approvals/one%2Ftwo", "/standing-approvals/{runbook}", 404),
+        ("GET", "/runs", "/runs", 403),
+        ("POST", "/runs", "/runs", 413),
+    ],
+    ids=["two segments for one", "two segments and a body", "not signed", "too large"],
+)
+def test_what_the_gateway_says_before_anybody_is_asked_is_documented(
+    aws: EmbeddedAws, alice: Someone, method: str, sent: str, route: str, status: int
+) -> None:
+    body = b"{}" if method != "GET" else None
+    request = AWSRequest(method, f"{aws.api_url}{sent}", data=body if status != 413 else b" " * (gateway.LARGEST + 1))
+    if status != 403:
+        SigV4Auth(alice.api.credentials, "execute-api", aws.region).add_auth(request)
+    answer = urllib3.request(method, request.url, body=request.data, headers=dict(request.headers.items()))
+    documented = document.document()["paths"][route][method.lower()]["responses"][str(status)]["content"]
+    assert (answer.status, answer.headers["Content-Type"]) == (status, "application/json")
+    assert documented["application/json"]["schema"]["$ref"].endswith("/Message")
+    assert set(answer.json()) == {"message"}
 
 
 def test_nobody_gets_in_unsigned_or_with_a_signature_that_does_not_fit(aws: EmbeddedAws, alice: Someone) -> None:

@@ -48,7 +48,7 @@ def answers(shape: type[Model], *problems: int, status: int = 200, title: str = 
         each: {"description": _TITLES[each], "content": {PROBLEM: {"model": ProblemDocument}}}
         for each in sorted({400, 401, 403, 500, 503, *problems})
     }
-    for each in (403, 500, 503):
+    for each in {403, 404, 500, 503} & model.keys():
         model[each]["content"][JSON] = {"model": Message}
     model[429] = {"description": "Throttled", "content": {JSON: {"model": Message}}}
     return model

@@ -60,6 +60,9 @@ def document() -> dict[str, Any]:
         for call in calls.values():
             # The event handler says 422 of its own accord; what does not fit is a 400 here.
             call["responses"].pop("422", None)
+            if "requestBody" in call:
+                # API Gateway takes 10 MB, and says so itself, as when it throttles.
+                call["responses"]["413"] = call["responses"]["429"] | {"description": "Too large"}
             call["security"] = [{SIGNED: []}]
             for parameter in call.get("parameters", ()):
                 parameter.get("schema", {}).pop("title", None)
