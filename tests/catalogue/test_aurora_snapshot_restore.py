@@ -1330,10 +1330,18 @@ def test_each_wait_ends_when_it_should(settles: Any, seen: Facts, state: str) ->
         ((OLD, last(date(2026, 12, 21), status="creating")), "pending"),
         ((last(date(2026, 12, 21), status="creating"),), "pending"),
         ((last(date(2026, 12, 21)),), "settled"),
-        ((last(date(2026, 12, 21), status="failed"),), "failed"),
+        ((OLD, last(date(2026, 12, 21), status="failed")), "failed"),
+        ((OLD,), "pending"),
         ((), "failed"),
     ],
-    ids=["the cluster is there", "the snapshot is being made", "both are done", "the snapshot failed", "there is none"],
+    ids=[
+        "the cluster is there",
+        "the snapshot is being made",
+        "both are done",
+        "the snapshot failed and the cluster stays",
+        "it has not begun",
+        "there is none",
+    ],
 )
 def test_a_cluster_is_deleted_when_its_last_snapshot_is_there(seen: tuple[Any, ...], state: str) -> None:
     asked = given(retention={"clusters_days": 7, "snapshots_days": 30})

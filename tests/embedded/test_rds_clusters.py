@@ -368,13 +368,27 @@ def test_a_final_snapshot_is_taken_unless_it_is_skipped_and_outlives_the_cluster
     both = {"SkipFinalSnapshot": True, "FinalDBSnapshotIdentifier": "last"}
     assert code(lambda: world.delete("orders", **both)) == "InvalidParameterCombination"
     assert code(lambda: world.delete("orders", FinalDBSnapshotIdentifier=NAME)) == "DBClusterSnapshotAlreadyExistsFault"
-    world.delete("orders", FinalDBSnapshotIdentifier="last")
-    world.after(minutes=5)
+    assert world.delete("orders", FinalDBSnapshotIdentifier="last")["Status"] == "deleting"
+    world.after(minutes=3, seconds=30)
+    assert world.cluster("orders")["Status"] == "deleting"
+    world.after(minutes=2)
+    assert world.client.describe_db_clusters()["DBClusters"] == []
     left = world.client.describe_db_cluster_snapshots()["DBClusterSnapshots"]
     assert [(each["DBClusterSnapshotIdentifier"], each["Status"]) for each in left] == [
         (NAME, "available"),
         ("last", "available"),
     ]
+
+
+def test_a_cluster_whose_final_snapshot_fails_stays(aws: EmbeddedAws) -> None:
+    world = Restore(aws, instances=0)
+    rds.script(aws, "snapshot", "create", "last", ends="failed")
+    world.delete("orders", FinalDBSnapshotIdentifier="last")
+    world.after(minutes=10)
+    assert world.cluster("orders")["Status"] == "available"
+    assert world.delete("orders", FinalDBSnapshotIdentifier="really-last")["Status"] == "deleting"
+    world.after(minutes=10)
+    assert world.client.describe_db_clusters()["DBClusters"] == []
 
 
 # -- what is around ----------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from workbench.embedded import rds_endpoints, rds_engines, rds_snapshots
 from workbench.embedded.postgres import Volume
 from workbench.embedded.rds_engines import PORTS, Version
 from workbench.embedded.rds_keys import Key, default_key, find_key
+from workbench.embedded.rds_life import Life
 from workbench.embedded.rds_state import (
     Cluster,
     Given,
@@ -225,14 +226,28 @@ def delete(here: Region, given: Given) -> dict[str, Any]:
                 f"Cannot create the snapshot because a snapshot with the identifier {name} already exists.",
             )
         rds_snapshots.check_quota(here)
-        rds_snapshots.take(here, cluster, name, {})
-    elif cluster.life.status not in ("available", "stopped", "creating", LOCKED, *BROKEN):
+        rds_snapshots.take(here, cluster, name, {}, over=_goes_after(here, cluster))
+        cluster.life = Life("deleting", number=cluster.life.number + 1)
+        return {"DBCluster": described(here, cluster)}
+    if cluster.life.status not in ("available", "stopped", "creating", LOCKED, *BROKEN):
         raise fault(
             "InvalidDBClusterStateFault",
             f"DB cluster {cluster.name} cannot be deleted while it is in the {cluster.life.status} state.",
         )
     here.course.start(cluster.life, "cluster", "delete", cluster.name, here.now, _deleted(here, cluster))
     return {"DBCluster": described(here, cluster)}
+
+
+def _goes_after(here: Region, cluster: Cluster) -> Callable[[Snapshot, datetime], None]:
+    """The cluster goes when its final snapshot is there, and stays if that fails."""
+
+    def over(snapshot: Snapshot, at: datetime) -> None:
+        if snapshot.life.status == "available":
+            here.course.start(cluster.life, "cluster", "delete", cluster.name, at, _deleted(here, cluster))
+        else:
+            cluster.life = Life("available", number=cluster.life.number + 1)
+
+    return over
 
 
 def enable_http_endpoint(here: Region, given: Given) -> dict[str, Any]:

@@ -123,8 +123,10 @@ def create(here: Region, given: Given) -> dict[str, Any]:
     return {"DBClusterSnapshot": described(take(here, cluster, name, given), here)}
 
 
-def take(here: Region, cluster: Cluster, name: str, given: Given, kind: str = "manual") -> Snapshot:
-    """A snapshot of the cluster as it is now, which takes its time to become available."""
+def take(
+    here: Region, cluster: Cluster, name: str, given: Given, over: Callable[[Snapshot, datetime], None] | None = None
+) -> Snapshot:
+    """A snapshot of the cluster as it is now, which takes its time to become available; `over` is told when it is."""
     tags = tags_of(given)
     if cluster.settings["CopyTagsToSnapshot"]:
         for each in cluster.tags:
@@ -137,7 +139,7 @@ def take(here: Region, cluster: Cluster, name: str, given: Given, kind: str = "m
         cluster=cluster.name,
         version=cluster.version,
         created=here.now,
-        kind=kind,
+        kind="manual",
         key=cluster.key,
         of={
             "AvailabilityZones": cluster.settings["AvailabilityZones"],
@@ -159,7 +161,14 @@ def take(here: Region, cluster: Cluster, name: str, given: Given, kind: str = "m
     )
     here.snapshots[name] = snapshot
     here.say(here.now, "db-cluster-snapshot", name, "Creating manual cluster snapshot", "backup")
-    here.course.start(snapshot.life, "snapshot", "create", name, here.now, _finished(here, snapshot))
+    finish = _finished(here, snapshot)
+
+    def done(at: datetime) -> None:
+        finish(at)
+        if over is not None:
+            over(snapshot, at)
+
+    here.course.start(snapshot.life, "snapshot", "create", name, here.now, done)
     return snapshot
 
 

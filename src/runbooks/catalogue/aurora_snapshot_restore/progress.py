@@ -150,13 +150,15 @@ def snapshot_is_archived(given: Input, facts: Facts) -> Progress:
 def expired_is_gone(given: Input, facts: Facts) -> Progress:
     """Whether everything that was to be deleted is, and what the clusters held to the last is in a snapshot."""
     last = given.names.last if given.names else ()
+    taken = {each.id: _of_snapshot(each, each.id) for each in facts.made if each.id in last}
+    if broken := next((each for each in taken.values() if each.state == "failed"), None):
+        return broken
     left = [f"{cluster.name} is {cluster.status}" for cluster in facts.replaced]
     left += [f"{each.id} is {each.status}" for each in (*facts.made, *facts.made_at_source) if each.id not in last]
     if left:
         return pending(", ".join(left))
-    taken = {each.id: each for each in facts.made}
     for name in last:
-        if (progress := _of_snapshot(taken.get(name), name)).state != "settled":
+        if (progress := taken.get(name) or failed(f"{name} is gone")).state != "settled":
             return progress
     return settled("nothing of it is left" + (f", and its content is in {', '.join(last)}" if last else ""))
 
