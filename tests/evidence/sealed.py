@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from runbooks.evidence import manifest
 from runbooks.evidence.manifest import Page
-from runbooks.evidence.seal import ORDER, SEALED, Signer, sealing_entry
+from runbooks.evidence.seal import ORDER, SEALED, Signer, one_form, sealing_entry, signed_content
 from runbooks.model import canonical, digest
 from runbooks.store.audit import GENESIS, Entry, next_entry
 
@@ -310,6 +310,27 @@ def _signed_by_another(document: Json, data: bytes, rng: random.Random) -> Tampe
     return Tampered("it was written anew and signed with another key", _bytes(document), run, len(entries))
 
 
+def _written_by_a_stranger(document: Json, data: bytes, rng: random.Random) -> Tampered:
+    run, entries = _pick(document, rng)
+    stranger, last = new_key(2), entries[-1]
+    del rng.choice(entries[:-1])[rng.choice(["actor", "at", "detail", "event", "state"])]
+    _chained(entries)
+    public_key = base64.b64encode(stranger.public).decode()
+    last["detail"] |= {"key": stranger.signer.key, "public_key": public_key, "signature": ""}
+    signature = one_form(stranger.signer.sign(signed_content(last)))
+    last["detail"]["signature"] = base64.b64encode(signature).decode()
+    _hashed(last)
+    document["keys"][stranger.signer.key] = public_key
+    return Tampered("it was written anew without a field and signed by a stranger", _bytes(document), run, len(entries))
+
+
+def _field_removed(document: Json, data: bytes, rng: random.Random) -> Tampered:
+    run, entries = _pick(document, rng)
+    place = rng.randrange(len(entries))
+    del entries[place][rng.choice(sorted(entries[place]))]
+    return Tampered("a field was removed", _bytes(document), run, place + 1)
+
+
 def _seal_edited(document: Json, data: bytes, rng: random.Random) -> Tampered:
     run, entries = _pick(document, rng)
     field = rng.choice(["at", "actor", "state", "event"])
@@ -352,6 +373,8 @@ WAYS: Sequence[Way] = (
     _key_taken_out,
     _key_put_in,
     _signed_by_another,
+    _written_by_a_stranger,
+    _field_removed,
     _seal_edited,
     _white_space,
     _field_added,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 import string
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from runbooks.evidence import manifest
 from runbooks.model import canonical, digest
 from workbench.evidence.export import NotCanonical, export, read
 from workbench.evidence.keys import Trusted
@@ -216,6 +218,24 @@ def test_all_runs_of_all_days_verify() -> None:
     verdict = checked(without(), days=("2026-11-21", "2026-11-25"))
     assert verdict.verified
     assert verdict.days == ["2026-11-21", "2026-11-22", "2026-11-23", "2026-11-24", "2026-11-25"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32))
+def test_days_with_their_manifests_verify_in_no_other_form(seed: int) -> None:
+    for each in ways(without(), random.Random(seed)):
+        refused_where(each)
+        # Whoever has no key is told so, whatever a stranger has made of it.
+        refused_where(replace(each, trail="", entry=None), Trusted())
+
+
+@given(st.sets(st.sampled_from(sorted(WEEK | PAGES)), min_size=1))
+def test_whatever_is_missing_of_some_days_is_named(gone: set[str]) -> None:
+    verdict = checked(without(*gone), days=("2026-11-21", "2026-11-25"))
+    assert not verdict.verified
+    named = {fault.trail for fault in verdict.faults}
+    assert gone & set(PAGES) <= named
+    assert {run for run in gone & set(WEEK) if manifest.trail_of(WEEK[run][-1].at[:10]) not in gone} <= named
 
 
 def test_a_run_that_is_missing_is_named_by_the_manifest() -> None:

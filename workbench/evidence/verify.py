@@ -160,7 +160,7 @@ def _of_trail(
 def _straight(run: str, raws: Sequence[Raw]) -> list[_Entry] | None:
     """The entries of a trail with whose chain nothing at all is wrong; None: somebody must ask what is.
 
-    Of the form only that of the last is looked at: the rest is as it was when the last was signed.
+    Of a run only the form of the last is looked at: the rest is as it was when the last was signed, by whomever.
     """
     prev, entries = GENESIS, []
     for number, (_, content, hashed) in enumerate(raws, 1):
@@ -170,7 +170,8 @@ def _straight(run: str, raws: Sequence[Raw]) -> list[_Entry] | None:
         if sha256(hashed.encode()).hexdigest() != prev:
             return None
         entries.append(_Entry(content, number, str(content.get("event")), True, True, hashed))
-    return entries if _has_the_form(raws[-1].content) else None
+    read = raws[-1:] if manifest.day_of(run) is None else raws
+    return entries if all(_has_the_form(raw.content) for raw in read) else None
 
 
 def _entry(raw: Raw) -> _Entry | None:
@@ -288,10 +289,10 @@ def _of_seal(
         yield Fault(
             run, last.seq, "key", f"entry {last.seq} is sealed with {str(key)[:16]}, which is not a trusted key"
         )
-    elif last.content["hash"] in vouched:
-        return
     elif str(key) not in keys:
         yield Fault(run, last.seq, "key", f"the public key {str(key)[:16]}, which it is sealed with, is not at hand")
+    elif last.content["hash"] in vouched:
+        return
     elif not isinstance(signature, str) or not holds(keys[str(key)], signature, _signed(last)):
         yield Fault(
             run,

@@ -41,7 +41,11 @@ def trail_of(day: str) -> str:
 
 def day_of(trail: str) -> str | None:
     """The day whose manifest a trail is; None for any other trail."""
-    return trail.removeprefix(_PREFIX) if trail.startswith(_PREFIX) else None
+    try:
+        day = date.fromisoformat(trail.removeprefix(_PREFIX)).isoformat()
+    except ValueError:
+        return None
+    return day if trail == trail_of(day) else None
 
 
 def opening(day: str, previous: str, now: datetime) -> Entry:
