@@ -98,7 +98,17 @@ def test_an_edited_line_is_named(copy: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not compressed", gzip.compress(b"[]\n", mtime=0), gzip.compress(b'{"a":1}\n', mtime=0)]
+    "content",
+    [
+        b"",
+        b"not compressed",
+        gzip.compress(b"[]\n", mtime=0),
+        gzip.compress(b'{"a":1}\n', mtime=0),
+        gzip.compress(b"[" * 100_000, mtime=0),
+        gzip.compress(b'{"detail":7}\n', mtime=0),
+        gzip.compress(b'{"detail":"' + b"[" * 100_000 + b'"}\n', mtime=0),
+    ],
+    ids=["nothing", "no gzip", "a list", "no entry", "nested", "detail is no text", "detail is nested"],
 )
 def test_what_the_archiver_did_not_write_is_refused(copy: Path, content: bytes) -> None:
     (copy / "trails/day=2026-11-21/run-1.jsonl.gz").write_bytes(content)

@@ -43,7 +43,7 @@ def _entries(path: Path) -> list[Raw]:
     try:
         items = archive.lines(path.read_bytes())
         return [_entry(item) for item in items]
-    except (AttributeError, KeyError, TypeError, ValueError) as wrong:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as wrong:
         raise NotCanonical(f"{path} is not as the archiver writes it: {wrong}") from None
 
 

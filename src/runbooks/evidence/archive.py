@@ -78,7 +78,10 @@ def lines(data: bytes) -> list[dict[str, Any]]:
     Only then does what the lines say prove what the file holds: JSON has many texts for the same.
     """
     written = text(data)
-    items = [json.loads(line) for line in written.splitlines()]
+    try:
+        items = [json.loads(line) for line in written.splitlines()]
+    except RecursionError:
+        raise ValueError("a line is nested too deeply") from None
     if b"".join(canonical(item) + b"\n" for item in items) != written:
         raise ValueError("its lines are not in canonical form")
     return items
