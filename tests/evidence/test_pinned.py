@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,11 @@ def test_a_file_that_does_not_say_which_keys_are_trusted_is_refused(file: Path, 
     file.write_text(text)
     with pytest.raises(BadConfiguration, match=says):
         of(file)
+
+
+def test_the_example_in_the_documentation_pins_two_keys(file: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/audit.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert str(file.relative_to(file.parents[1])) in page
+    file.write_text(example)
+    assert of(file).keys == [str(file.parent / "seals until 2026.pem"), "sha256:4f1c9d..."]
