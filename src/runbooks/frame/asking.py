@@ -29,7 +29,8 @@ def commands(settings: Settings, run_id: str, plan_hash: str) -> dict[str, str]:
         ballot = json.dumps({"decision": decision, "plan_hash": plan_hash, "comment": comment})
         return (
             f"curl --aws-sigv4 aws:amz:{settings.region}:execute-api"
-            ' --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" -H "x-amz-security-token: $AWS_SESSION_TOKEN"'
+            ' --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY"'
+            ' ${AWS_SESSION_TOKEN:+"-Hx-amz-security-token: $AWS_SESSION_TOKEN"}'
             f" -d '{ballot}' {settings.api_url}/runs/{run_id}/approval"
         )
 
