@@ -83,6 +83,7 @@ def test_defect_4_nothing_is_deleted_before_its_replacement_is_proved(aws: Embed
         "ModifyDBCluster",
         "ModifyDBCluster",
         "ModifyDBCluster",
+        "ModifyDBCluster",
     ]
     kept = next(name for name in aws.rds.region.clusters if name.startswith("orders-replaced-"))
     assert aws.rds.region.clusters[kept].protected
