@@ -36,7 +36,8 @@ def finals(aws: EmbeddedAws) -> list[Snapshot]:
 
 
 def restored_from(aws: EmbeddedAws, snapshot: Snapshot) -> None:
-    """Somebody makes the cluster `found` of the snapshot."""
+    """Somebody makes the cluster `found` of the snapshot, instead of the one that was there."""
+    aws.rds.region.clusters.pop("found", None)
     rds.script(aws, "cluster", "restore", takes=0)
     given = {"DBClusterIdentifier": "found", "SnapshotIdentifier": snapshot.name, "Engine": "aurora-postgresql"}
     aws.rds.do("RestoreDBClusterFromSnapshot", given | {"DBSubnetGroupName": "db"})
@@ -69,13 +70,18 @@ def test_when_a_swap_cannot_be_verified(aws: EmbeddedAws) -> None:
 
     def meanwhile(embedded: EmbeddedAws, execution: str) -> None:
         somebody_orders(embedded)
+        embedded.faults.after("rds:CreateDBClusterSnapshot", orders_on, times=1)
         verification_is_denied(embedded, execution)
+
+    def orders_on(embedded: EmbeddedAws) -> None:
+        rds.sql(embedded, "orders", "insert into sales.orders values (5, 99)", database="app")
 
     ended = run(aws, "swap-cannot-be-verified", on_state={"Verify": meanwhile})
     assert ended.unexpected() == []
-    (final,) = finals(aws)
-    assert final.life.status == "available"
-    assert orders_in(aws, final) == [["1"], ["2"], ["3"], ["4"]]
+    first, second = sorted(finals(aws), key=lambda each: each.created)
+    assert {first.life.status, second.life.status} == {"available"}
+    assert orders_in(aws, first) == [["1"], ["2"], ["3"], ["4"]]
+    assert orders_in(aws, second) == [["1"], ["2"], ["3"], ["4"], ["5"]]
     assert rds.sql(aws, "orders", "select count(*)::text from sales.orders", database="app") == [["3"]]
 
 
@@ -122,6 +128,18 @@ def test_what_was_written_to_a_replaced_cluster_until_its_retention_is_over_is_i
     assert last.life.status == "available"
     restored_from(aws, last)
     assert rds.sql(aws, "found", "select seven::text from late", database="app") == [["7"]]
+
+
+def test_a_swap_that_fails_before_the_new_cluster_has_the_name_leaves_no_snapshot_behind(aws: EmbeddedAws) -> None:
+    def swap_with_a_wrong_password(embedded: EmbeddedAws) -> None:
+        scenario.of(NAME)["swap"].arrange(embedded)
+        secret = embedded.client("secretsmanager")
+        secret.put_secret_value(SecretId="orders/admin", SecretString='{"username": "postgres", "password": "no"}')
+
+    ended = run(aws, "swap", arrange=swap_with_a_wrong_password)
+    assert (ended.status, ended.error) == ("FAILED", "RemediationFailed")
+    assert ended.world_after == ended.world_before
+    assert finals(aws) == []
 
 
 def test_a_cluster_that_never_served_leaves_no_snapshot_behind(aws: EmbeddedAws) -> None:

@@ -909,7 +909,11 @@ def test_a_swap_goes_back_by_name_and_keeps_what_was_written_under_the_name() ->
     assert named.undo.parameters["NewDBClusterIdentifier"] == f"orders-{STAMP}"
     restore = change_of(decision, calls.RESTORE)
     assert isinstance(restore.undo, Undo)
-    assert [call.operation for call in restore.undo.calls] == ["rds:DeleteDBCluster"]
+    again, gone = restore.undo.calls
+    assert (again.operation, gone.operation) == ("rds:CreateDBClusterSnapshot", "rds:DeleteDBCluster")
+    assert again.parameters["DBClusterIdentifier"] == gone.parameters["DBClusterIdentifier"] == f"orders-{STAMP}"
+    assert again.only_if is not None
+    assert again.only_if.parameters == {"DBClusterSnapshotIdentifier": f"orders-final-{STAMP}"}
 
 
 def test_everything_has_a_way_back_unless_it_is_past_its_retention() -> None:
@@ -1374,6 +1378,7 @@ def test_a_long_name_leaves_room_for_what_is_made_from_it() -> None:
     target = "a" * 62 + "b"
     draft = Draft(given(target=target), facts(), NOW, None)
     made_up = [draft.names.snapshot, draft.names.before, draft.names.final, draft.names.aside, draft.names.shared]
+    made_up.append(f"{draft.names.final}-2")
     made_up.append(last_snapshot(target, "cluster-ORDERS", date(2026, 12, 21)))
     assert all(len(name) <= 63 and "--" not in name for name in made_up)
     assert all(len(name) <= 63 for name in instance_names(target, 16, ()))

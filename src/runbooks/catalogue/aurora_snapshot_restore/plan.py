@@ -293,7 +293,7 @@ class Draft:
                     operation="rds:DeleteDBCluster",
                     parameters={"DBClusterIdentifier": name, "SkipFinalSnapshot": True},
                     proof=calls.no_cluster(name),
-                    first=self.kept() if name == self.given.target else None,
+                    first=self.kept() if name == self.given.target else self.kept_again(name),
                 ),
                 proof=self.ours.cluster_is(name, self.given.target),
                 adopts=there is not None,
@@ -369,6 +369,26 @@ class Draft:
             self.ours.tags(FINAL),
             only_if=self.ours.cluster_is(target, where=f" && !contains(`{json.dumps(_NO_SNAPSHOT)}`, Status)"),
             when=self.ours.cluster_is(target, where=" && Status=='available'"),
+        )
+
+    def kept_again(self, temporary: str) -> Undo:
+        """The final snapshot of a cluster that has given the target's name back.
+
+        Clients could go on writing while the one before was taken: that is not in it. Without that one nobody knew the
+        cluster.
+        """
+        before = Proof(
+            operation="rds:DescribeDBClusterSnapshots",
+            parameters={"DBClusterSnapshotIdentifier": self.names.final},
+            path="DBClusterSnapshots[0].Status",
+            equals="available",
+        )
+        return calls.final_snapshot(
+            f"{self.names.final}-2",
+            temporary,
+            self.ours.tags(FINAL),
+            only_if=before,
+            when=self.ours.cluster_is(temporary, where=" && Status=='available'"),
         )
 
     # -- the database --------------------------------------------------------------------------------------------------
