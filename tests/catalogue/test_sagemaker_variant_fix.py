@@ -33,17 +33,22 @@ from runbooks.catalogue.sagemaker_variant_fix.facts import (
     Facts,
     Variant,
     gather,
+    recheck_creation,
     recheck_deployment,
     watch,
+    watch_creation,
 )
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.making import Making, content_of, content_wanted, name_for
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic
 from runbooks.catalogue.sagemaker_variant_fix.models import Artifact, Package, ServedModel, artifact_at, read_model
-from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SET
 from runbooks.catalogue.sagemaker_variant_fix.progress import (
     configuration_is_in_service,
+    configuration_is_there,
     every_variant_has_answered,
     weights_are_set,
+    what_the_creation_rests_on,
     what_the_deployment_rests_on,
     what_the_probe_rests_on,
     what_the_weights_rest_on,
@@ -132,6 +137,30 @@ def access(permission: Permission, action: str = READ, **more: Any) -> Access:
     """What the models' role may do to the artifact of a model, or to another resource."""
     values = {"role": "arn:aws:iam::123456789012:role/m", "action": action, "resource": "arn:aws:s3:::models/churn-1"}
     return Access.model_validate(values | {"permission": permission} | more)
+
+
+CONTENT: dict[str, Any] = {
+    "ProductionVariants": [
+        {"VariantName": "A", "ModelName": "churn-1", "InstanceType": "ml.m5.large", "InitialInstanceCount": 2},
+        {"VariantName": "B", "ModelName": "churn-1", "InstanceType": "ml.m5.large", "InitialInstanceCount": 2},
+    ],
+    "KmsKeyId": KEY,
+}
+TO_BE_MADE = given(new_models={"B": "churn-2"}, rollback_alarms=["errors"])
+
+
+def making(**more: Any) -> Making:
+    values = {"name": "v1-rb-1", "arn": f"{ARN}:endpoint-config/v1-rb-1", "content": CONTENT, "there": "no"}
+    return Making.model_validate(values | more)
+
+
+def made(**more: Any) -> Facts:
+    """A configuration with another model for B is to be made of v1."""
+    variants = tuple(
+        ConfiguredVariant(name=name, model=model, weight=weight)
+        for (name, weight), model in zip(SPLIT.items(), ("churn-1", "churn-2"), strict=True)
+    )
+    return facts(wanted=configured("v1-rb-1", variants=variants), alarms=OK, making=making(**more))
 
 
 def with_model(**more: Any) -> Facts:
@@ -271,6 +300,36 @@ CASES = [
         "has no production variant C",
         given(instance_counts={"C": 2}),
     ),
+    Case(
+        "another model for a variant that there is not",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "has no production variant C that could be made otherwise",
+        given(new_models={"C": "churn-2"}),
+    ),
+    Case("a configuration that is to be made", made(), Verdict.REMEDIABLE, "is on v1 instead of v1-rb-1", TO_BE_MADE),
+    Case(
+        "a configuration that an earlier run has made",
+        made(there="ours"),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v1-rb-1",
+        TO_BE_MADE,
+    ),
+    Case(
+        "a name that another configuration has",
+        made(there="other"),
+        Verdict.REFUSED,
+        "There is an endpoint configuration v1-rb-1 already",
+        TO_BE_MADE,
+    ),
+    Case(
+        "a configuration with an execution role of its own",
+        made(content=CONTENT | {"ExecutionRoleArn": "arn:aws:iam::123456789012:role/e"}),
+        Verdict.REFUSED,
+        "has an execution role of its own",
+        TO_BE_MADE,
+    ),
+    Case("a configuration that is made already", facts(), Verdict.HEALTHY, "in service on v1", TO_BE_MADE),
     Case("a model that is gone", with_model(exists=False), Verdict.REFUSED, "the model churn-1 does not exist"),
     Case(
         "an artifact that is gone",
@@ -675,6 +734,74 @@ def test_a_configuration_is_deployed_blue_green_with_the_alarms_and_retains_what
     assert decision.resolved == {"weights": SPLIT, "rollback_alarms": ["errors"]}
 
 
+def test_a_configuration_is_made_before_it_is_deployed_and_everything_of_it_is_literal() -> None:
+    decision = planned(TO_BE_MADE, made())
+    created, deployed = decision.changes
+    assert (created.phase, created.operation) == (CREATE, "sagemaker:CreateEndpointConfig")
+    assert created.parameters == CONTENT | {
+        "EndpointConfigName": "v1-rb-1",
+        "Tags": [{"Key": "runbooks:target", "Value": f"{ARN}:endpoint/churn"}],
+    }
+    assert created.becomes == "configuration v1-rb-1: v1 with B: model churn-1 -> churn-2"
+    assert not created.adopts
+    assert (deployed.phase, deployed.parameters["EndpointConfigName"]) == (DEPLOY, "v1-rb-1")
+    assert decision.resolved["endpoint_configuration"] == "v1-rb-1"
+
+
+def test_what_was_made_is_deleted_only_with_our_tag_and_when_the_endpoint_has_left_it() -> None:
+    created, _ = planned(TO_BE_MADE, made()).changes
+    assert isinstance(created.undo, Undo)
+    assert (created.undo.operation, created.undo.parameters) == (
+        "sagemaker:DeleteEndpointConfig",
+        {"EndpointConfigName": "v1-rb-1"},
+    )
+    assert shows(created, {"EndpointConfigName": "v1-rb-1"}) == (True, False)
+    assert shows(created, {}) == (False, True)
+    assert may_be_undone(created, described(SPLIT))
+    assert not may_be_undone(created, described(SPLIT, configuration="v1-rb-1"))
+    assert not may_be_undone(created, described(SPLIT, status="Updating"))
+    only_if = created.undo.only_if
+    assert only_if is not None
+    for tags, whether in (
+        ([{"Key": "runbooks:target", "Value": f"{ARN}:endpoint/churn"}], True),
+        ([{"Key": "runbooks:target", "Value": f"{ARN}:endpoint/other"}], False),
+        ([], False),
+    ):
+        assert (jmespath.search(only_if.path, {"Tags": tags}) == only_if.equals) is whether
+
+
+def test_what_an_earlier_run_has_made_is_adopted_if_it_has_our_tag() -> None:
+    created, _ = planned(TO_BE_MADE, made(there="ours")).changes
+    assert created.adopts
+    assert created.proof is not None
+    assert created.proof.operation == "sagemaker:ListTags"
+
+
+def test_a_content_differs_in_what_is_asked_for_and_its_name_follows_from_it() -> None:
+    asked = given(
+        new_models={"B": "churn-2"}, new_instance_types={"A": "ml.m5.xlarge"}, instance_counts={"B": 3, "C": 1}
+    )
+    described_as = CONTENT | {
+        "EndpointConfigName": "v1",
+        "EndpointConfigArn": "arn",
+        "CreationTime": NOW,
+        "EnableNetworkIsolation": False,
+        "ShadowProductionVariants": [],
+    }
+    content: Any = content_wanted(asked, content_of(described_as))
+    first, second = CONTENT["ProductionVariants"]
+    assert content == CONTENT | {
+        "ProductionVariants": [
+            first | {"InstanceType": "ml.m5.xlarge"},
+            second | {"ModelName": "churn-2", "InitialInstanceCount": 3},
+        ]
+    }
+    name = name_for("v1", content)
+    assert name == name_for(name, content)
+    assert name != name_for("v1", CONTENT)
+    assert len(name_for("v" * 63, content)) == 63
+
+
 def test_a_deployment_under_way_is_recognised_and_one_that_was_rolled_back_too() -> None:
     (change,) = planned(TO_V2, facts(wanted=configured("v2"), alarms=OK)).changes
     under_way = described(SPLIT) | {"PendingDeploymentSummary": {"EndpointConfigName": "v2"}}
@@ -929,6 +1056,19 @@ def test_findings_are_told_worst_first() -> None:
 RESOLVED = given(endpoint_configuration="v2", rollback_alarms=["errors"], weights={"A": 1.0, "B": 1.0}, probe="[1]")
 
 
+def test_the_wait_for_a_configuration_ends_when_it_shows() -> None:
+    assert configuration_is_there(RESOLVED, Facts(endpoint=None)).state == "pending"
+    assert configuration_is_there(RESOLVED, Facts(endpoint=None, wanted=configured("v2"))).state == "settled"
+
+
+def test_a_configuration_is_not_made_of_another_than_the_plan_saw_nor_under_a_name_that_was_taken() -> None:
+    before = what_the_creation_rests_on(made())
+    third = made().model_copy(update={"endpoint": endpoint(configuration="v3")})
+    for moved in (made(there="other"), made(content=CONTENT | {"KmsKeyId": "other"}), third, facts()):
+        assert what_the_creation_rests_on(moved) != before
+    assert what_the_creation_rests_on(made()) == before
+
+
 @pytest.mark.parametrize(
     ("asked", "now", "state", "says"),
     [
@@ -1076,11 +1216,16 @@ def test_a_namesake_of_the_wanted_configuration_or_of_its_model_is_told_from_it(
 
 
 def test_nobody_looks_before_sagemaker_shows_what_it_was_told() -> None:
-    assert [phase.at_least.total_seconds() for phase in RUNBOOK.phases] == [15, 15, 0]
+    assert [phase.at_least.total_seconds() for phase in RUNBOOK.phases] == [0, 15, 15, 0]
 
 
 def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
-    for rests_on in (what_the_deployment_rests_on, what_the_weights_rest_on, what_the_probe_rests_on):
+    for rests_on in (
+        what_the_creation_rests_on,
+        what_the_deployment_rests_on,
+        what_the_weights_rest_on,
+        what_the_probe_rests_on,
+    ):
         assert rests_on(Facts(endpoint=None)) is None
 
 
@@ -1096,6 +1241,8 @@ def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
         {"probe": "x" * 2049},
         {"rollback_alarms": [f"alarm-{number}" for number in range(11)]},
         {"endpoint_configuration": "not_a_name"},
+        {"new_models": {"A": "not_a_name"}},
+        {"new_instance_types": {"A": "m5.large"}},
     ],
 )
 def test_an_input_that_no_endpoint_could_have_is_refused(wrong: dict[str, Any]) -> None:
@@ -1360,3 +1507,59 @@ def test_the_alarms_are_read_with_their_kind(aws: EmbeddedAws, session: AwsSessi
     )
     (alarm,) = gather(asked, session, aws.clock.now()).alarms
     assert (alarm.state, alarm.composite) == ("OK", True)
+
+
+# -- a configuration that is made --------------------------------------------------------------------------------------
+
+MADE = "churn-v1-rb-6f119a83"
+
+
+def test_what_is_made_is_recognised_in_every_phase_by_its_content(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["made-configuration"].arrange(aws)
+    asked = given(
+        endpoint="churn-prediction", new_models={"candidate": "churn-7"}, rollback_alarms=["churn-new-fleet-errors"]
+    )
+    now = aws.clock.now()
+    seen = gather(asked, session, now)
+    decision = planned(asked, seen)
+    resolved = Input.model_validate(asked.model_dump() | decision.resolved)
+    assert (seen.ends_on, resolved.endpoint_configuration) == (MADE, MADE)
+    creation, deployment = what_the_creation_rests_on(seen), what_the_deployment_rests_on(seen)
+    assert what_the_creation_rests_on(recheck_creation(resolved, session, now)) == creation
+    assert configuration_is_there(resolved, watch_creation(resolved, session, now)).state == "pending"
+    parameters: Any = decision.changes[0].parameters
+    client = aws.client("sagemaker")
+    client.create_endpoint_config(**parameters)
+    assert configuration_is_there(resolved, watch_creation(resolved, session, now)).state == "settled"
+    assert what_the_deployment_rests_on(recheck_deployment(resolved, session, now)) == deployment
+    again = gather(resolved, session, now)
+    assert again.making is not None
+    assert again.making.there == "ours"
+    client.delete_endpoint_config(EndpointConfigName=MADE)
+    client.create_endpoint_config(**parameters | {"KmsKeyId": KEY})
+    assert what_the_deployment_rests_on(recheck_deployment(resolved, session, now)) != deployment
+    other = gather(resolved, session, now)
+    assert other.making is not None
+    assert other.making.there == "other"
+
+
+def test_nothing_is_made_of_an_endpoint_that_has_what_is_asked_for(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["healthy-already"].arrange(aws)
+    for asked in (
+        given(endpoint="churn-prediction", new_models={"candidate": "churn-6"}),
+        given(endpoint="churn-prediction", new_models={}),
+        given(endpoint="churn-prediction", endpoint_configuration="x", new_instance_types={"current": "ml.m5.large"}),
+    ):
+        seen = gather(asked, session, aws.clock.now())
+        assert (seen.making, seen.ends_on) == (None, "churn-v1")
+        assert decide(asked, seen, NOW).verdict is Verdict.HEALTHY
+
+
+def test_a_rerun_after_the_deployment_finds_nothing_to_do(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["made-before"].arrange(aws)
+    asked = given(endpoint="churn-prediction", new_models={"candidate": "churn-7"})
+    aws.client("sagemaker").update_endpoint(EndpointName="churn-prediction", EndpointConfigName=MADE)
+    aws.clock.advance(seconds=600)
+    seen = gather(asked, session, aws.clock.now())
+    assert (seen.making, seen.ends_on) == (None, MADE)
+    assert decide(asked, seen, NOW).verdict is Verdict.HEALTHY

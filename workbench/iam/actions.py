@@ -319,6 +319,21 @@ def _with_key_of_rds(always: bool) -> Rule:
     return rule
 
 
+def _tags_new_configuration(request: Request) -> Iterator[Need]:
+    """To create something with tags is to tag it."""
+    if request.parameters.get("Tags"):
+        told = frozenset({("sagemaker:TaggingAction", "CreateEndpointConfig")})
+        for resource in _ENDPOINT_CONFIG(request):
+            yield Need("sagemaker:AddTags", resource, told)
+
+
+def _deletes_own_configuration(request: Request) -> Iterator[Need]:
+    """IAM is told the resource's tags; an inverse deletes nothing that has not the tag of its run."""
+    tagged = frozenset({("aws:ResourceTag/runbooks:target", "an endpoint")})
+    for resource in _ENDPOINT_CONFIG(request):
+        yield Need("sagemaker:DeleteEndpointConfig", resource, tagged)
+
+
 def _with_alarms_and_key_of_sagemaker(request: Request) -> Iterator[Need]:
     """SageMaker looks at the rollback alarms, and makes a grant on the key of the volumes, in the caller's name."""
     for alarm in request.parameters.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {}).get("Alarms", ()):
@@ -497,6 +512,11 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
     "s3:PutObject": (_may_create("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
     "sagemaker-runtime:InvokeEndpoint": (_may("sagemaker:InvokeEndpoint", _ENDPOINT),),
+    "sagemaker:CreateEndpointConfig": (
+        _may("sagemaker:CreateEndpointConfig", _ENDPOINT_CONFIG),
+        _tags_new_configuration,
+    ),
+    "sagemaker:DeleteEndpointConfig": (_deletes_own_configuration,),
     "sagemaker:DescribeEndpoint": (_may("sagemaker:DescribeEndpoint", _ENDPOINT),),
     "sagemaker:DescribeEndpointConfig": (_may("sagemaker:DescribeEndpointConfig", _ENDPOINT_CONFIG),),
     "sagemaker:DescribeModel": (_may("sagemaker:DescribeModel", _of_endpoint("model", "ModelName")),),
@@ -504,6 +524,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
         _may("sagemaker:DescribeModelPackage", _of_endpoint("model-package", "ModelPackageName")),
     ),
     "sagemaker:ListInferenceComponents": (_may("sagemaker:ListInferenceComponents", _everything),),
+    "sagemaker:ListTags": (_may("sagemaker:ListTags", _named("sagemaker", "", "ResourceArn")),),
     # The models' own roles are not passed again: they were passed when the models were created.
     "sagemaker:UpdateEndpoint": (
         _may("sagemaker:UpdateEndpoint", _ENDPOINT),

@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE
+from runbooks.catalogue.sagemaker_variant_fix.making import TARGET
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE
 from workbench.embedded import sagemaker
 from workbench.embedded.sagemaker import Rescaling
 from workbench.embedded.sagemaker_endpoint import IN_PROGRESS
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 RUNBOOK = "sagemaker-variant-fix"
 ENDPOINT, BUCKET, ROLE, ALARM = "churn-prediction", "sagemaker-churn", "churn-endpoint", "churn-new-fleet-errors"
 OLD, NEW = "churn-v1", "churn-v2"
+MADE = "churn-v1-rb-6f119a83"
+"""What a run makes of the old configuration with the next candidate in it: the name follows from the content."""
 CURRENT, CANDIDATE = "current", "candidate"
 HALVES = {CURRENT: 5.0, CANDIDATE: 5.0}
 TRAFFIC = {CURRENT: 900, CANDIDATE: 100}
@@ -323,11 +326,63 @@ def wanted_made_anew(aws: EmbeddedAws, _execution: str) -> None:
     client.create_endpoint_config(EndpointConfigName=NEW, ProductionVariants=variants)
 
 
+def to_be_made(aws: EmbeddedAws, **fields: Any) -> None:
+    """The candidate is broken, and nobody has made a configuration with the next one yet."""
+    candidate_broken(aws)
+    aws.client("sagemaker").delete_endpoint_config(EndpointConfigName=NEW)
+    sagemaker.script(aws, MADE, **{"in_service_after": 240, **fields})
+
+
+def make(aws: EmbeddedAws, *, tagged: bool = True) -> None:
+    """A configuration just as a run would make it."""
+    client = aws.client("sagemaker")
+    described = client.describe_endpoint_config(EndpointConfigName=OLD)
+    variants = described["ProductionVariants"]
+    variants[1]["ModelName"] = "churn-7"
+    client.create_endpoint_config(
+        EndpointConfigName=MADE,
+        ProductionVariants=variants,
+        DataCaptureConfig=described["DataCaptureConfig"],
+        Tags=[{"Key": TARGET, "Value": aws.sagemaker.do("DescribeEndpoint", {"EndpointName": ENDPOINT})["EndpointArn"]}]
+        if tagged
+        else [],
+    )
+
+
+def made_before(aws: EmbeddedAws) -> None:
+    """A run that died has made the configuration already."""
+    to_be_made(aws)
+    make(aws)
+
+
+def made_by_others(aws: EmbeddedAws) -> None:
+    """Somebody else has a configuration of that name."""
+    to_be_made(aws)
+    make(aws, tagged=False)
+
+
+def name_taken(aws: EmbeddedAws, _execution: str = "") -> None:
+    """Somebody else takes the name while the run waits for its approval."""
+    make(aws, tagged=False)
+
+
+def made_ones(aws: EmbeddedAws) -> list[str]:
+    """The configurations that runs have made."""
+    client = aws.client("sagemaker")
+    found = client.list_endpoint_configs(MaxResults=100)["EndpointConfigs"]
+    return [
+        each["EndpointConfigName"]
+        for each in found
+        if any(tag["Key"] == TARGET for tag in client.list_tags(ResourceArn=each["EndpointConfigArn"])["Tags"])
+    ]
+
+
 def world(aws: EmbeddedAws) -> dict[str, Any]:
     """What the endpoint is told to be, which is what a fix changes and an undo must restore."""
     described = aws.client("sagemaker").describe_endpoint(EndpointName=ENDPOINT)
     pending = described.get("PendingDeploymentSummary", {}).get("EndpointConfigName")
     return {
+        "made": made_ones(aws),
         "configuration": pending or described["EndpointConfigName"],
         "variants": {
             each["VariantName"]: {"weight": each["DesiredWeight"], "instances": each.get("DesiredInstanceCount")}
@@ -339,6 +394,7 @@ def world(aws: EmbeddedAws) -> dict[str, Any]:
 def told(configuration: str, weights: Mapping[str, float], **instances: int) -> dict[str, Any]:
     """The world with these weights on that configuration, and two instances a variant but where others are named."""
     return {
+        "made": [configuration] if configuration == MADE else [],
         "configuration": configuration,
         "variants": {name: {"weight": weight, "instances": instances.get(name, 2)} for name, weight in weights.items()},
     }
@@ -365,6 +421,17 @@ DEPLOYED = replace(
     arrange=candidate_broken,
     world_after=told(NEW, AS_CONFIGURED),
     passes=(DEPLOY,),
+)
+
+CREATED = replace(
+    DEPLOYED,
+    name="made-configuration",
+    title="A variant is broken: a configuration with another model is made and deployed, blue/green",
+    event="made-configuration",
+    arrange=to_be_made,
+    world_after=told(MADE, AS_CONFIGURED),
+    changes=2,
+    passes=(CREATE,),
 )
 
 
@@ -411,6 +478,14 @@ SCENARIOS = (
         event="with-probe",
         changes=3,
         passes=(PROBE,),
+    ),
+    CREATED,
+    replace(
+        CREATED,
+        name="made-before",
+        title="A run that died has made the configuration already: adopted by its tag",
+        arrange=made_before,
+        passes=(),
     ),
     replace(
         DEPLOYED,
@@ -506,6 +581,31 @@ SCENARIOS = (
         arrange=broken_and_then(in_service_after=240, rescales_after=45),
         changes=2,
         on_state={"Verify": verification_is_denied},
+    ),
+    failing(
+        "made-and-undone",
+        "A configuration is made and deployed, and that cannot be verified: the endpoint goes back, then it is deleted",
+        "RemediationFailed",
+        of=CREATED,
+        changes=2,
+        passes=(),
+        on_state={"Verify": verification_is_denied},
+    ),
+    failing(
+        "made-by-others",
+        "Somebody else has a configuration of that name",
+        "Refused",
+        of=CREATED,
+        arrange=made_by_others,
+        passes=(),
+    ),
+    failing(
+        "name-taken",
+        "Somebody takes the configuration's name before it is made",
+        "PlanStale",
+        of=CREATED,
+        passes=(),
+        on_state={"Wait for approval": name_taken},
     ),
     failing(
         "cannot-be-seen",

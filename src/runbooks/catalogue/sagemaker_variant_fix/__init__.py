@@ -4,13 +4,22 @@ from datetime import timedelta
 
 from runbooks.arn import arn
 from runbooks.catalogue.sagemaker_variant_fix.decide import decide
-from runbooks.catalogue.sagemaker_variant_fix.facts import Facts, gather, recheck_deployment, watch
+from runbooks.catalogue.sagemaker_variant_fix.facts import (
+    Facts,
+    gather,
+    recheck_creation,
+    recheck_deployment,
+    watch,
+    watch_creation,
+)
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
-from runbooks.catalogue.sagemaker_variant_fix.plan import DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SET
 from runbooks.catalogue.sagemaker_variant_fix.progress import (
     configuration_is_in_service,
+    configuration_is_there,
     every_variant_has_answered,
     weights_are_set,
+    what_the_creation_rests_on,
     what_the_deployment_rests_on,
     what_the_probe_rests_on,
     what_the_weights_rest_on,
@@ -36,6 +45,16 @@ RUNBOOK = Runbook(
     gather=gather,
     decide=decide,
     phases=(
+        Phase(
+            name=CREATE,
+            asked="Is an endpoint configuration to be made?",
+            question="Is the endpoint configuration there?",
+            settled=configuration_is_there,
+            rests_on=what_the_creation_rests_on,
+            within=timedelta(minutes=5),
+            recheck=recheck_creation,
+            watch=watch_creation,
+        ),
         Phase(
             name=DEPLOY,
             asked="Is another endpoint configuration asked for?",

@@ -10,6 +10,7 @@ from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.findings import findings
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.making import Making
 from runbooks.catalogue.sagemaker_variant_fix.plan import IN_PROGRESS, changes
 from runbooks.catalogue.sagemaker_variant_fix.split import (
     desired_weights,
@@ -45,6 +46,7 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
     unfit = (
         _kind_unfit(given, facts, current, wanted)
         or _input_unfit(given, current, wanted)
+        or _not_to_be_made(facts.making)
         or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
         or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
     )
@@ -133,6 +135,26 @@ def _input_unfit(given: Input, current: Configuration, wanted: Configuration) ->
     strangers = sorted((given.instance_counts or {}).keys() - known)
     if strangers:
         return f"{given.endpoint} has no production variant {strangers[0]} whose instances could be counted."
+    strangers = sorted(((given.new_models or {}) | (given.new_instance_types or {})).keys() - known)
+    if strangers:
+        return f"{given.endpoint} has no production variant {strangers[0]} that could be made otherwise."
+    return None
+
+
+def _not_to_be_made(making: Making | None) -> str | None:
+    """Why a configuration cannot be made as it is described."""
+    if making is None:
+        return None
+    if making.there == "other":
+        return (
+            f"There is an endpoint configuration {making.name} already, which is another than the one that is described"
+            " or was not made by a run for this endpoint."
+        )
+    if "ExecutionRoleArn" in making.content:
+        return (
+            "The present endpoint configuration has an execution role of its own, which this runbook may not pass on;"
+            " create the new one and name it."
+        )
     return None
 
 
@@ -185,14 +207,15 @@ def _names(configuration: Configuration) -> set[str]:
 
 def _fix(given: Input, endpoint: Endpoint, facts: Facts, current: Configuration, wanted: Configuration) -> Decision:
     name, weights = endpoint.name, wanted_weights(given, wanted)
-    planned = changes(given, endpoint, current, wanted, weights, facts.access)
+    planned = changes(given, endpoint, facts, current, wanted, weights)
     if planned:
         alarms: list[JsonValue] = [alarm.name for alarm in facts.alarms]
         split: dict[str, JsonValue] = dict(weights.items())
+        made: dict[str, JsonValue] = {"endpoint_configuration": wanted.name} if facts.making else {}
         return remediable(
             _what_is_wrong(given, endpoint, wanted, weights),
             *planned,
-            resolved={"weights": split} | ({"rollback_alarms": alarms} if alarms else {}),
+            resolved={"weights": split} | made | ({"rollback_alarms": alarms} if alarms else {}),
         )
     short = [each for each in endpoint.variants if each.current_instances != each.desired_instances]
     slow = [each for each in endpoint.variants if not same(each.current_weight, weights[each.name])]

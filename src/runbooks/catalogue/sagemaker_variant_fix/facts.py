@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,9 +13,11 @@ from runbooks.aws.session import AwsSession
 from runbooks.catalogue.sagemaker_variant_fix.access import Access, Permission, may_publish, read_access
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.keys import UNREADABLE, USABLE, read_key
+from runbooks.catalogue.sagemaker_variant_fix.making import Making, asks_for_another, content_of, read_making
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic, read_traffic
 from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, moment, read_model
-from runbooks.model import Model
+from runbooks.catalogue.sagemaker_variant_fix.reading import describe_configuration, is_missing
+from runbooks.model import Model, digest
 
 
 class Variant(Model):
@@ -62,11 +64,13 @@ class Configuration(Model):
     """An endpoint configuration with the models that it serves. `captures_to` is where data capture writes.
 
     `created` is ISO 8601 UTC: a configuration cannot be changed, but deleted and created again under its name.
-    `volume_key` is the KMS key of its instances' volumes: SageMaker makes a grant on it for every fleet.
+    `volume_key` is the KMS key of its instances' volumes: SageMaker makes a grant on it for every fleet. One that a run
+    makes is known by the digest of its `content` instead of its time, which nobody knows beforehand.
     """
 
     name: str
     created: str | None = None
+    content: str | None = None
     variants: tuple[ConfiguredVariant, ...]
     asynchronous: bool = False
     captures_to: str | None = None
@@ -131,6 +135,7 @@ class Facts(Model):
         default_factory=dict, description="of variants without metrics: whether their role may publish them"
     )
     access: tuple[Access, ...] = Field((), description="what the models' roles may do")
+    making: Making | None = Field(None, description="the configuration that is to be made; null if none is")
 
 
 def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
@@ -138,17 +143,24 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
 
     Calls: sagemaker DescribeEndpoint, DescribeEndpointConfig, DescribeModel, DescribeModelPackage,
     ListInferenceComponents; s3 HeadObject, ListObjectsV2; kms DescribeKey; cloudwatch DescribeAlarms, GetMetricData;
-    iam SimulatePrincipalPolicy.
+    iam SimulatePrincipalPolicy; of a configuration that is to be made, sagemaker ListTags.
     """
     endpoint = _endpoint(given, aws)
     if endpoint is None:
         return Facts(endpoint=None)
-    current = _configuration(aws, endpoint.configuration)
-    ends_on = given.endpoint_configuration or endpoint.configuration
-    wanted = current if ends_on == endpoint.configuration else _configuration(aws, ends_on)
+    described = describe_configuration(aws, endpoint.configuration)
+    current = _configuration(aws, described) if described else None
+    making = read_making(given, aws, endpoint.arn, described)
+    ends_on = _ends_on(given, endpoint, making)
+    wanted = current
+    if making is not None:
+        wanted = _configuration(aws, making.content | {"EndpointConfigName": making.name})
+    elif ends_on != endpoint.configuration:
+        found = describe_configuration(aws, ends_on)
+        wanted = _configuration(aws, found) if found else None
     names = [variant.name for variant in endpoint.variants]
     traffic = read_traffic(aws, endpoint.name, names, now)
-    alarms = _alarms(given, aws, endpoint)
+    alarms = _alarms(given, aws, endpoint, ends_on)
     return Facts(
         endpoint=endpoint,
         current=current,
@@ -160,7 +172,35 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
         traffic=traffic,
         may_publish=_may_publish(aws, current, traffic),
         access=_access(aws, current, wanted, alarms),
+        making=making,
     )
+
+
+def _ends_on(given: Input, endpoint: Endpoint, making: Making | None) -> str:
+    """The name of the configuration that the run ends on. One that would be made is the present one if it is alike."""
+    if making is not None:
+        return making.name
+    named = None if asks_for_another(given) else given.endpoint_configuration
+    return named or endpoint.configuration
+
+
+def recheck_creation(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Read again what the creation of a configuration rests on: the endpoint, its configuration, and who has the name.
+
+    Calls: sagemaker DescribeEndpoint, DescribeEndpointConfig, ListTags.
+    """
+    endpoint = _endpoint(given, aws)
+    if endpoint is None:
+        return Facts(endpoint=None)
+    described = describe_configuration(aws, endpoint.configuration)
+    return Facts(endpoint=endpoint, making=read_making(given, aws, endpoint.arn, described))
+
+
+def watch_creation(given: Input, aws: AwsSession, now: datetime) -> Facts:
+    """Whether the configuration shows. Calls: sagemaker DescribeEndpointConfig."""
+    name = given.endpoint_configuration or ""
+    shows = describe_configuration(aws, name) is not None
+    return Facts(endpoint=None, wanted=Configuration(name=name, variants=()) if shows else None)
 
 
 def recheck_deployment(given: Input, aws: AwsSession, now: datetime) -> Facts:
@@ -172,12 +212,15 @@ def recheck_deployment(given: Input, aws: AwsSession, now: datetime) -> Facts:
     if endpoint is None:
         return Facts(endpoint=None)
     ends_on = given.endpoint_configuration or endpoint.configuration
+    found = describe_configuration(aws, ends_on)
+    if found and asks_for_another(given):
+        del found["CreationTime"]
     return Facts(
         endpoint=endpoint,
-        wanted=_configuration(aws, ends_on),
+        wanted=_configuration(aws, found) if found else None,
         ends_on=ends_on,
         resizes=given.instance_counts is not None,
-        alarms=_alarms(given, aws, endpoint),
+        alarms=_alarms(given, aws, endpoint, ends_on),
     )
 
 
@@ -194,7 +237,7 @@ def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
     try:
         described = aws.client("sagemaker").describe_endpoint(EndpointName=given.endpoint)
     except ClientError as failure:
-        if not _is_missing(failure):
+        if not is_missing(failure):
             raise
         return None
     pending = described.get("PendingDeploymentSummary", {})
@@ -233,13 +276,9 @@ def _doing(variants: Iterable[dict[str, Any]]) -> str:
     return " ".join(said)
 
 
-def _configuration(aws: AwsSession, name: str) -> Configuration | None:
-    try:
-        described = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
-    except ClientError as failure:
-        if not _is_missing(failure):
-            raise
-        return None
+def _configuration(aws: AwsSession, described: Mapping[str, Any]) -> Configuration:
+    """A configuration as it is described, or as it would be: one that a run makes has no time of creation here."""
+    created = described.get("CreationTime")
     variants = tuple(
         ConfiguredVariant(
             name=each["VariantName"],
@@ -256,8 +295,9 @@ def _configuration(aws: AwsSession, name: str) -> Configuration | None:
     capture = described.get("DataCaptureConfig", {})
     volume_key = described.get("KmsKeyId")
     return Configuration(
-        name=name,
-        created=moment(described["CreationTime"]),
+        name=described["EndpointConfigName"],
+        created=moment(created) if created else None,
+        content=None if created else digest(content_of(described)),
         variants=variants,
         asynchronous="AsyncInferenceConfig" in described,
         captures_to=capture["DestinationS3Uri"] if capture.get("EnableCapture") else None,
@@ -276,10 +316,10 @@ def _components(aws: AwsSession, endpoint: Endpoint, current: Configuration | No
     return tuple(each["InferenceComponentName"] for page in found for each in page["InferenceComponents"])
 
 
-def _alarms(given: Input, aws: AwsSession, endpoint: Endpoint) -> tuple[Alarm, ...]:
+def _alarms(given: Input, aws: AwsSession, endpoint: Endpoint, ends_on: str) -> tuple[Alarm, ...]:
     """The alarms of a deployment that is still to be made, with their states."""
     names = given.rollback_alarms or list(endpoint.alarms)
-    if given.endpoint_configuration in {None, endpoint.configuration} or not names:
+    if ends_on == endpoint.configuration or not names:
         return ()
     described = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
     known = {
@@ -314,9 +354,3 @@ def _may_publish(aws: AwsSession, current: Configuration | None, traffic: tuple[
         if variant.name in silent and role is not None:
             found[variant.name] = may_publish(aws, role)
     return found
-
-
-def _is_missing(failure: ClientError) -> bool:
-    """SageMaker has no error of its own for what does not exist."""
-    error = failure.response["Error"]
-    return error["Code"] == "ValidationException" and error["Message"].startswith("Could not find")

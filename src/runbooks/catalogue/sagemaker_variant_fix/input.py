@@ -8,6 +8,7 @@ from runbooks.model import RunInput
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
 AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -24,7 +25,19 @@ class Input(RunInput):
         None, description="instances of the variants that are to be resized; all others stay as they are"
     )
     endpoint_configuration: Name | None = Field(
-        None, description="the endpoint configuration to deploy, blue/green; the present one stays if absent"
+        None,
+        description="the endpoint configuration to deploy, blue/green; if absent, the present one stays, or the one"
+        " that is made gets a name that follows from what is in it",
+    )
+    new_models: dict[Name, Name] | None = Field(
+        None,
+        description='other models of variants, e.g. {"candidate": "churn-7"}: an endpoint configuration is made that'
+        " has them and is otherwise as the present one",
+    )
+    new_instance_types: dict[Name, InstanceType] | None = Field(
+        None,
+        description='other instance types of variants, e.g. {"candidate": "ml.m5.xlarge"}, in a configuration that is'
+        " made in the same way",
     )
     rollback_alarms: list[AlarmName] = Field(
         default_factory=list,

@@ -7,11 +7,13 @@ import json
 from pydantic import JsonValue
 
 from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
-from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Variant
+from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts, Variant
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
+from runbooks.catalogue.sagemaker_variant_fix.making import TARGET, Making
 from runbooks.catalogue.sagemaker_variant_fix.split import TOLERANCE, desired_weights, drifted, resized, share
 from runbooks.model import Change, Irreversible, NothingToUndo, Proof, Undo
 
+CREATE = "Create the endpoint configuration"
 DEPLOY = "Deploy the new endpoint configuration"
 SET = "Set the weights"
 PROBE = "Probe every variant"
@@ -22,7 +24,7 @@ IN_PROGRESS = {"Creating", "Updating", "SystemUpdating", "RollingBack", "Deletin
 """The states in which SageMaker accepts no other change of an endpoint."""
 GIVES_UP_AFTER = 3600
 """Seconds after which SageMaker itself rolls a deployment back; the phase waits longer than that."""
-DESCRIBE = "sagemaker:DescribeEndpoint"
+DESCRIBE, DESCRIBE_CONFIGURATION = "sagemaker:DescribeEndpoint", "sagemaker:DescribeEndpointConfig"
 _TOLD_CONFIGURATION = "PendingDeploymentSummary.EndpointConfigName || EndpointConfigName"
 """The configuration that the endpoint is told to have; what it has is the old one until the deployment is complete."""
 
@@ -44,18 +46,20 @@ def _and_at_rest(shown: Proof) -> Proof:
 def changes(
     given: Input,
     endpoint: Endpoint,
+    facts: Facts,
     current: Configuration,
     wanted: Configuration,
     weights: dict[str, float],
-    access: tuple[Access, ...],
 ) -> list[Change]:
     """What leads from the endpoint as it is to what is wanted, in order; nothing if nothing is to be changed.
 
     A deployment retains the weights and counts that the endpoint has, and they are set afterwards: so each of the two
     has an exact inverse, and traffic is shifted on the new fleet only.
     """
-    stuck = no_way_back(current, access)
-    planned = [_deploy(given, endpoint, wanted, stuck)] if endpoint.configuration != wanted.name else []
+    stuck = no_way_back(current, facts.access)
+    planned = [_create(endpoint, facts.making, current, wanted)] if facts.making else []
+    if endpoint.configuration != wanted.name:
+        planned.append(_deploy(given, endpoint, wanted, stuck))
     if drifted(weights, desired_weights(endpoint)) or resized(given, endpoint):
         planned.append(_set(given, endpoint, weights))
     if planned and given.probe is not None:
@@ -67,6 +71,61 @@ def no_way_back(current: Configuration, access: tuple[Access, ...]) -> str | Non
     """Why a deployment could not be undone: the fleet of the old configuration would have to be launched again."""
     lacks = current.lacks + barred(current.models, access)
     return f"no new instance of {current.name} could start: {'; '.join(lacks)}" if lacks else None
+
+
+def _create(endpoint: Endpoint, making: Making, current: Configuration, wanted: Configuration) -> Change:
+    """The present configuration with what is asked for, tagged as made for this endpoint: adopted if it is there.
+
+    It is taken away again only while it has that tag, and never while an endpoint that rests is on it.
+    """
+    named: dict[str, JsonValue] = {"EndpointConfigName": making.name}
+    tag: dict[str, JsonValue] = {"Key": TARGET, "Value": endpoint.arn}
+    ours = Proof(
+        operation="sagemaker:ListTags",
+        parameters={"ResourceArn": making.arn},
+        path=f"Tags[?Key=='{TARGET}'].Value | [0]",
+        equals=endpoint.arn,
+    )
+    shows = Proof(operation=DESCRIBE_CONFIGURATION, parameters=named, path="EndpointConfigName", equals=making.name)
+    return Change(
+        phase=CREATE,
+        operation="sagemaker:CreateEndpointConfig",
+        parameters=making.content | named | {"Tags": [tag]},
+        was=f"no configuration {making.name}" if making.there == "no" else f"configuration {making.name}, unused",
+        becomes=f"configuration {making.name}: {current.name} with {_what_differs(current, wanted)}",
+        undo=Undo(
+            operation="sagemaker:DeleteEndpointConfig",
+            parameters=named,
+            proof=shows.model_copy(update={"equals": None}),
+            only_if=ours,
+            when=Proof(
+                operation=DESCRIBE,
+                parameters={"EndpointName": endpoint.name},
+                path=f"!{_IS_BUSY} && EndpointConfigName != `{json.dumps(making.name)}`",
+                equals=True,
+            ),
+        ),
+        proof=ours if making.there == "ours" else shows,
+        adopts=making.there == "ours",
+    )
+
+
+def _what_differs(current: Configuration, wanted: Configuration) -> str:
+    """What the variants get instead of what they have, e.g. `candidate: model churn-6 -> churn-7`."""
+    parts = []
+    for before, after in zip(current.variants, wanted.variants, strict=True):
+        told = [
+            f"{what} {one} -> {other}"
+            for what, one, other in (
+                ("model", before.model, after.model),
+                ("instance type", before.instance_type, after.instance_type),
+                ("instances", before.instances, after.instances),
+            )
+            if one != other
+        ]
+        if told:
+            parts.append(f"{before.name}: {', '.join(told)}")
+    return "; ".join(parts)
 
 
 def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration, stuck: str | None) -> Change:

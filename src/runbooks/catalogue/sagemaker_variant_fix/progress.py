@@ -12,6 +12,13 @@ from runbooks.model import Progress, failed, pending, settled
 _ON_ITS_WAY = {"Updating", "SystemUpdating", "RollingBack"}
 
 
+def configuration_is_there(given: Input, facts: Facts) -> Progress:
+    """Whether the configuration shows: SageMaker may not find it at once, and a deployment would be refused."""
+    if facts.wanted is None:
+        return pending(f"the endpoint configuration {given.endpoint_configuration} does not show yet")
+    return settled(f"the endpoint configuration {facts.wanted.name} is there")
+
+
 def configuration_is_in_service(given: Input, facts: Facts) -> Progress:
     """Whether the endpoint has come to rest on the wanted configuration, and not back on the old one."""
     endpoint = facts.endpoint
@@ -63,6 +70,18 @@ def _going_on(endpoint: Endpoint) -> str:
     return f"the endpoint is {endpoint.status}{going}{f'. {endpoint.doing}' if endpoint.doing else ''}"
 
 
+def what_the_creation_rests_on(facts: Facts) -> JsonValue:
+    """A configuration is right as long as the one that it is made from is the endpoint's, and its name is free."""
+    endpoint, making = facts.endpoint, facts.making
+    if endpoint is None or making is None:
+        return None
+    return {
+        "status": endpoint.status,
+        "configuration": endpoint.configuration,
+        "making": making.model_dump(mode="json"),
+    }
+
+
 def what_the_deployment_rests_on(facts: Facts) -> JsonValue:
     """A deployment is right as long as nobody has changed the endpoint, and the new configuration is the same still.
 
@@ -101,7 +120,13 @@ def _made_of(wanted: Configuration) -> dict[str, JsonValue]:
         for each in wanted.variants
     }
     models: dict[str, JsonValue] = {model.name: model.created for model in wanted.models}
-    return {"created": wanted.created, "variants": variants, "models": models, "volume_key": wanted.volume_key}
+    return {
+        "created": wanted.created,
+        "content": wanted.content,
+        "variants": variants,
+        "models": models,
+        "volume_key": wanted.volume_key,
+    }
 
 
 def _trouble(alarm: Alarm) -> str | None:
