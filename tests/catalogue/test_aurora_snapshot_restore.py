@@ -751,6 +751,18 @@ def test_rds_chooses_the_parameter_groups_where_the_old_cluster_has_the_default_
     assert "DBParameterGroupName" not in change_of(decision, calls.INSTANCES).parameters
 
 
+def test_a_network_of_both_kinds_and_a_backtrack_window_are_taken_over() -> None:
+    mysql = {"engine": "aurora-mysql"}
+    old = cluster(**mysql, network="DUAL", backtrack=3600)
+    restore = change_of(decide(swap(), facts(standing=old, snapshot=snapshot(**mysql)), NOW), calls.RESTORE).parameters
+    assert (restore["NetworkType"], restore["BacktrackWindow"]) == ("DUAL", 3600)
+    plain = cluster(**mysql, network="IPV4")
+    restore = change_of(
+        decide(swap(), facts(standing=plain, snapshot=snapshot(**mysql)), NOW), calls.RESTORE
+    ).parameters
+    assert not {"NetworkType", "BacktrackWindow"} & set(restore)
+
+
 def test_what_only_the_other_engine_knows_is_not_taken_over() -> None:
     world = unlike(standing=cluster(**UNLIKE | {"engine": "aurora-mysql", "log_exports": ("slowquery",)}))
     restore = change_of(decide(swap(), world, NOW), calls.RESTORE).parameters

@@ -545,3 +545,10 @@ def test_a_role_is_shown_with_its_feature_and_a_restored_cluster_has_none(aws: E
     assert world.cluster("restored")["AssociatedRoles"] == []
     early = refused(world.client.add_role_to_db_cluster, DBClusterIdentifier="restored", **role)
     assert early == ("InvalidDBClusterStateFault", 400)
+
+
+def test_a_backtrack_window_is_told_where_the_engine_knows_one(aws: EmbeddedAws) -> None:
+    world = Restore(aws, engine="aurora-mysql", version="8.0.mysql_aurora.3.08.2")
+    assert "BacktrackWindow" not in world.cluster("orders")
+    world.restore(Engine="aurora-mysql", BacktrackWindow=3600)
+    assert world.cluster("restored")["BacktrackWindow"] == 3600

@@ -52,6 +52,7 @@ COMMON = (
     "BackupRetentionPeriod",
     "PreferredBackupWindow",
     "NetworkType",
+    "BacktrackWindow",
 )
 MODIFIABLE = (
     "DBClusterIdentifier",
@@ -347,6 +348,8 @@ def _made(
 ) -> Cluster:
     if given.get("EngineMode") not in (None, "provisioned"):
         raise NotImplementedError(f"clusters with the engine mode {given['EngineMode']}")
+    if given.get("BacktrackWindow") and version.engine != rds_engines.MYSQL:
+        raise NotImplementedError(f"what RDS says to a backtrack window of {version.engine}")
     port = int(given.get("Port") or PORTS[version.engine])
     if not 1150 <= port <= 65535:
         raise fault("InvalidParameterValue", f"Invalid port: {port}. The port must be between 1150 and 65535.")
@@ -365,6 +368,7 @@ def _made(
     }
     for optional, told in (
         ("StorageType", "StorageType"),
+        ("BacktrackWindow", "BacktrackWindow"),
         ("ServerlessV2ScalingConfiguration", "ServerlessV2ScalingConfiguration"),
         ("EnableCloudwatchLogsExports", "EnabledCloudwatchLogsExports"),
     ):

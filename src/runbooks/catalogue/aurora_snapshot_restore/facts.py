@@ -79,8 +79,9 @@ class Key(Model):
 class Cluster(Model):
     """A DB cluster. `members` has the writer first; `becomes` is the name that it is being given, `master` a user.
 
-    `backup_days` is the backup retention period, the windows are as RDS writes them, `roles` are ARNs with the feature
-    that each is for. `replica_of` is what it replicates, `replicas` are what replicates it.
+    `network` is IPV4 or DUAL, `backtrack` is in seconds, `backup_days` is the backup retention period, the windows are
+    as RDS writes them, `roles` are ARNs with the feature that each is for. `replica_of` is what it replicates,
+    `replicas` are what replicates it.
     """
 
     name: str
@@ -103,6 +104,8 @@ class Cluster(Model):
     capacity: Capacity | None = None
     iam_logins: bool = False
     storage: str | None = None
+    network: str | None = None
+    backtrack: int = 0
     log_exports: tuple[str, ...] = ()
     copies_tags: bool = False
     backup_days: int | None = None

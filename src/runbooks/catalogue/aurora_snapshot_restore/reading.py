@@ -377,6 +377,8 @@ def _cluster(told: dict[str, Any]) -> Cluster:
         capacity=_capacity(told.get("ServerlessV2ScalingConfiguration")),
         iam_logins=told.get("IAMDatabaseAuthenticationEnabled", False),
         storage=told.get("StorageType"),
+        network=told.get("NetworkType"),
+        backtrack=told.get("BacktrackWindow", 0),
         log_exports=tuple(told.get("EnabledCloudwatchLogsExports", ())),
         copies_tags=told.get("CopyTagsToSnapshot", False),
         backup_days=told.get("BackupRetentionPeriod"),

@@ -95,6 +95,8 @@ def _as_there(model: Cluster, alike: Cluster | None) -> dict[str, JsonValue]:
     settings: dict[str, JsonValue] = {
         "EnableIAMDatabaseAuthentication": model.iam_logins or None,
         "StorageType": model.storage,
+        "NetworkType": model.network if model.network == "DUAL" else None,
+        "BacktrackWindow": alike.backtrack or None if alike else None,
         "EnableCloudwatchLogsExports": list(alike.log_exports) or None if alike else None,
         "CopyTagsToSnapshot": model.copies_tags or None,
         "BackupRetentionPeriod": model.backup_days or None,
