@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import replace
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -14,7 +14,7 @@ from runbooks.aws.operations import is_read
 from runbooks.store import audit
 from runbooks.store.runs import Ledger, Run, run_id_of
 from workbench import scenario
-from workbench.incident import run_scenario, start_input
+from workbench.incident import Incident, run_scenario, signed_request, start_input
 from workbench.ledger import ledger_of
 
 if TYPE_CHECKING:
@@ -247,16 +247,45 @@ def test_a_forged_callback_approves_nothing(aws: EmbeddedAws, ledger: Ledger) ->
         output = json.dumps({"approved": True, "run_id": run.run_id, "mode": "execute"})
         aws.client("stepfunctions").send_task_success(taskToken=approval.token, output=output)
 
-    forged = replace(
+    def ended(decision: Literal["approve", "deny"], **more: Any) -> Incident:
+        forged = replace(
+            SCENARIOS["health-checks-fail"], decision=decision, on_state={"Wait for approval": forge}, **more
+        )
+        incident = run_scenario(aws, RUNBOOK, forged)
+        assert incident.unexpected() == []
+        assert [entry.event for entry in incident.audit].count("approval.awaited") == 1
+        return incident
+
+    denied = ended("deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
+    assert "user/bob denied plan" in str(denied.cause)
+    aws.reset()
+    ended("approve")
+
+
+def test_a_forged_callback_gives_nobody_more_time(aws: EmbeddedAws, ledger: Ledger) -> None:
+    def forge_and_wait(aws: EmbeddedAws, execution: str) -> None:
+        (run,) = ledger.runs_of(RUNBOOK)
+        approval = ledger.approval(run.run_id)
+        assert approval is not None
+        aws.client("stepfunctions").send_task_success(taskToken=str(approval.token), output="{}")
+        while ledger.approval(run.run_id) == approval:
+            time.sleep(0.02)
+        aws.clock.advance(hours=4, seconds=1)
+        late = {"decision": "approve", "plan_hash": approval.plan_hash, "comment": "late"}
+        answer = aws.invoke("ApiFunction", signed_request(aws.account_id, run.run_id, late))
+        assert answer["statusCode"] == 409
+        assert "the request expired at" in answer["body"] or "the request is expired" in answer["body"]
+
+    late = replace(
         SCENARIOS["health-checks-fail"],
         ends="FAILED",
         error="ApprovalExpired",
         world_after=None,
         changes=0,
         decision="ignore",
-        on_state={"Wait for approval": forge},
+        on_state={"Wait for approval": forge_and_wait},
     )
-    assert run_scenario(aws, RUNBOOK, forged).unexpected() == []
+    assert run_scenario(aws, RUNBOOK, late).unexpected() == []
 
 
 def test_the_ledger_itself_is_no_target(aws: EmbeddedAws, ledger: Ledger) -> None:

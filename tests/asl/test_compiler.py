@@ -28,6 +28,7 @@ def test_the_states_stand_in_the_order_of_the_procedure(two_phases: Runbook) -> 
         "Is approval needed?",
         "Wait for approval",
         "Read the decision",
+        "Is it decided?",
         "Lock the target",
         "Copy the snapshot",
         "Look: is the copy complete?",
@@ -80,6 +81,11 @@ def test_the_way_of_a_run(two_phases: Runbook) -> None:
         {"Variable": "$.approval_needed", "BooleanEquals": True, "Next": "Wait for approval"}
     ]
     assert states["Is approval needed?"]["Default"] == "Lock the target"
+    assert states["Read the decision"]["Next"] == "Is it decided?"
+    assert states["Is it decided?"]["Choices"] == [
+        {"Variable": "$.decided", "BooleanEquals": True, "Next": "Lock the target"}
+    ]
+    assert states["Is it decided?"]["Default"] == "Wait for approval"
     assert states["Lock the target"]["Next"] == "Copy the snapshot"
     assert states["Is the copy complete?"]["Choices"] == [
         {"Variable": "$.settled", "BooleanEquals": True, "Next": "Cut over"}
@@ -252,7 +258,7 @@ def test_the_machine_outlives_all_that_it_can_wait_for(two_phases: Runbook) -> N
 
     assert definition["TimeoutSeconds"] > sum(tasks) + 3 * settling
     longer = two_phases.model_copy(update={"approval_within": two_phases.approval_within + timedelta(hours=1)})
-    assert compile_runbook(longer)["TimeoutSeconds"] == definition["TimeoutSeconds"] + 3600
+    assert compile_runbook(longer)["TimeoutSeconds"] == definition["TimeoutSeconds"] + 2 * 3600
 
 
 def test_the_comment_shows_an_input_that_the_runbook_takes(two_phases: Runbook) -> None:

@@ -336,9 +336,16 @@ def _add_approval(machine: _Machine) -> None:
         standard.APPROVAL,
         "read",
         "Reads who decided what about which plan. Fails when the plan was denied or nobody decided in time.",
-        next_step="Lock the target",
+        next_step="Is it decided?",
         catch=RECORD_FAILURE,
     )
+    machine.choice(
+        "Is it decided?",
+        "Whoever holds the task token can end the wait, and decides nothing by that: then it goes on.",
+        when={("$.decided", True): "Lock the target"},
+        otherwise="Wait for approval",
+    )
+    machine.longest += _seconds(machine.runbook.approval_within)
     machine.task(
         "Lock the target",
         standard.LOCK,

@@ -208,6 +208,7 @@ _WORDS: dict[str, Callable[[Detail], str]] = {
     "stop.asked": lambda detail: f'is to stop: "{detail.get("reason") or "no reason given"}"',
     "stop.failed": lambda detail: f"the call that stops it failed: {detail.get('cause')}",
     "run.stopped": lambda detail: f'told to stop: "{detail.get("reason") or "no reason given"}"',
+    "approval.awaited": lambda detail: "the wait was ended, and not by a decision; it goes on",
     "approval.expired": lambda detail: f"nobody decided before {time_of(detail['expires_at'])}; the request is void",
     "target.locked": _locked,
     "phase.started": lambda detail: "the target is still as the plan found it",

@@ -103,9 +103,10 @@ def _pause(step: Step, record: ChangeRecord) -> int:
     """Seconds until the next pass: longer the longer the inverse has taken to have its effect."""
     if record.settles_by is None:
         return _UNDO_PAUSE
-    within = time_to_undo(step, step.plan().changes[record.number - 1], record)
+    within = time_to_undo(step, step.plan().changes[record.number - 1], record).total_seconds()
     left = (clock.parse(record.settles_by) - clock.utc_now()).total_seconds()
-    return look_again_in(pending("undoing"), within.total_seconds() - left, left)
+    # An inverse that waits for its target has that long for the wait, and as long again for itself.
+    return look_again_in(pending("undoing"), (within if left <= within else 2 * within) - left, left)
 
 
 _STEPS = {"apply": apply, "undo": undo}

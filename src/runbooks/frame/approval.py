@@ -71,12 +71,17 @@ def request(step: Step) -> dict[str, Any]:
 
 
 def read(step: Step) -> dict[str, Any]:
-    """Go on only if the State table says approved. A request that nobody decided is void from now on.
+    """Go on only if the State table says approved. A request that nobody decided in time is void from now on.
+
+    `decided` is false if the wait was ended early and not by a decision, which whoever holds the task token can do.
 
     Raises ApprovalDenied or ApprovalExpired.
     """
     run = step.open_run()
     approval = step.ledger.approval(run.run_id)
+    if approval is not None and approval.status == "pending" and not _is_over(step, approval):
+        run = step.record(run, "approval.awaited", {"plan_hash": approval.plan_hash, "expires_at": approval.expires_at})
+        return step.document(run, decided=False)
     if approval is not None and approval.status == "pending":
         expired = approval.model_copy(update={"status": "expired", "token": None})
         try:
@@ -93,10 +98,16 @@ def read(step: Step) -> dict[str, Any]:
     if approval is not None and approval.status in {"denied", "revoked"}:
         raise ApprovalDenied(said_no(approval))
     if approval is None or approval.status != "approved" or approval.plan_hash != run.plan_hash:
-        early = approval is not None and clock.iso(step.now) < approval.expires_at
-        why = "the wait was ended before anybody had decided" if early else "nobody decided in time"
-        raise ApprovalExpired(f"{why}; the request is void, start the run again")
-    return step.document(run)
+        raise ApprovalExpired("nobody decided in time; the request is void, start the run again")
+    return step.document(run, decided=True)
+
+
+def _is_over(step: Step, approval: Approval) -> bool:
+    """Whether nobody can decide any more. The state's own timeout may come moments before the request's expiry."""
+    document = step.event.document
+    caught = document.get("error") if isinstance(document, dict) else None
+    timed_out = isinstance(caught, dict) and caught.get("Error") == "States.Timeout"
+    return timed_out or clock.iso(step.now) >= approval.expires_at
 
 
 _STEPS = {"request": request, "read": read}
