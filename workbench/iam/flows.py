@@ -281,11 +281,12 @@ def _triggered(aws: EmbeddedAws) -> None:
 
 
 def _scheduled(aws: EmbeddedAws) -> None:
-    """A night whose run is started, and one whose run was started before without a note of it."""
+    """A night whose run is started, and handed over again; and one whose run was started before without a note of it."""
     runbook = "aurora-snapshot-restore"
     given = json.loads(start_input(runbook, scenario.of(runbook)["nightly"].event, mode="plan"))
     night = Due(runbook=runbook, schedule="nightly", due="2026-11-21T00:05:00Z", input=given)
     _until_closed(aws, aws.invoke("ScheduleFunction", night.model_dump())["started"])
+    aws.invoke("ScheduleFunction", night.model_dump())
     died = night.model_copy(update={"due": "2026-11-22T00:05:00Z"})
     client = aws.client("stepfunctions")
     machine = f"arn:aws:states:{aws.region}:{aws.account_id}:stateMachine:{aws.stack_name}-{runbook}"
