@@ -281,7 +281,7 @@ def _triggered(aws: EmbeddedAws) -> None:
 
 
 def _scheduled(aws: EmbeddedAws) -> None:
-    """A night whose run is started, and handed over again; and one whose run was started before without a note of it."""
+    """A night whose run is started, handed over twice, and one whose run was started before without a note of it."""
     runbook = "aurora-snapshot-restore"
     given = json.loads(start_input(runbook, scenario.of(runbook)["nightly"].event, mode="plan"))
     night = Due(runbook=runbook, schedule="nightly", due="2026-11-21T00:05:00Z", input=given)
