@@ -273,12 +273,17 @@ def test_a_run_of_nobody_in_particular_is_approved_only_where_policy_allows_it(
     "output", ['{"decision": "approved"}', '{"status": "approved", "approval_needed": false}', "[]"]
 )
 def test_a_stolen_token_is_worth_nothing_whatever_it_is_sent_with(
-    aws: EmbeddedAws, ledger: Ledger, waiting: tuple[str, str], broken: scenario.Scenario, output: str
+    aws: EmbeddedAws, ledger: Ledger, bob: Someone, waiting: tuple[str, str], broken: scenario.Scenario, output: str
 ) -> None:
-    run_id, _ = waiting
+    run_id, plan = waiting
     token = approval_of(ledger, run_id).token
     aws.client("stepfunctions").send_task_success(taskToken=token, output=output)
-    assert ended(aws, ledger, run_id).error_name == "ApprovalExpired"
+    until(lambda: approval_of(ledger, run_id).token != token)
+    assert "approval.awaited" in [entry.event for entry in ledger.trail(run_id)]
+    assert (approval_of(ledger, run_id).status, ledger.changes(run_id)) == ("pending", {})
+    assert unchanged(aws, broken)
+    assert bob.votes("deny", run_id, plan).status == 200
+    assert ended(aws, ledger, run_id).error_name == "ApprovalDenied"
     assert unchanged(aws, broken)
 
 
