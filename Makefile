@@ -41,8 +41,8 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 # What is about the workbench, and what goes again and again through what the others have gone through. It is not traced,
 # as that would take as long as the tests do.
-UNTRACED := tests/asl tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold tests/template \
-	tests/test_matrix.py tests/test_races.py tests/frame/test_killed_between_two_changes.py
+UNTRACED := tests/asl tests/aurora tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold \
+	tests/template tests/test_matrix.py tests/test_races.py tests/frame/test_killed_between_two_changes.py
 
 test: $(READY) ## All tests, with the coverage of what deploys
 	$(PYTEST) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=term --cov-fail-under=95
