@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from runbooks.store.runs import ChangeRecord, ChangeStatus, Run
+from runbooks.model import Plan, remediable
+from runbooks.store.runs import ChangeRecord, ChangeStatus, Diagnosis, Run
+from tests.frame.toy import change as toy_change
 from workbench.matrix.cells import Failure
 from workbench.matrix.judge import Ended, Outcome, judge
 
@@ -43,6 +45,15 @@ GOOD = Outcome(
 FAILED = run(outcome="FAILED", verified=False, error_name="AccessDenied", error_cause="AWS said no")
 BADLY = replace(WELL, status="FAILED", error="AccessDenied", cause="AWS said no", run=FAILED, states=["Run failed"])
 LEFT = run(outcome="FAILED", verified=False, error_name="UndoFailed", error_cause="Left: change 1 ecs:UpdateService")
+VERIFIED = run(
+    outcome="FAILED", error_name="AccessDenied", error_cause="AWS said no. It was verified healthy before that"
+)
+FINISHING = replace(BADLY, run=VERIFIED, states=["Finish run", "Record failure", "Run failed"])
+DELETING = replace(FINISHING, states=["Delete it", "Look: is it gone?", "Record failure", "Run failed"])
+TWO = remediable("old", toy_change("a"), toy_change("b"))
+PLANNED = Diagnosis(
+    facts={}, decision=TWO, plan=Plan(runbook="x", targets=(), resolved={}, changes=TWO.changes), fingerprints={}
+)
 NOTHING_DONE = replace(GOOD, first=replace(BADLY, records={}), world_after=BEFORE, calls={})
 
 
@@ -51,6 +62,8 @@ def test_what_is_well_is_well() -> None:
     assert judge(Failure.DENIED, NOTHING_DONE) == []
     left = replace(GOOD, first=replace(BADLY, run=LEFT, error="UndoFailed"), world_after=ELSE)
     assert judge(Failure.DENIED, left) == []
+    assert judge(Failure.DENIED, replace(GOOD, first=FINISHING)) == []
+    assert judge(Failure.DENIED, replace(GOOD, first=DELETING, world_after=ELSE)) == []
 
 
 @pytest.mark.parametrize(
@@ -62,6 +75,8 @@ def test_what_is_well_is_well() -> None:
         (replace(GOOD, again=replace(AGAIN, records={1: change(ChangeStatus.DONE)})), "found something to change"),
         (replace(GOOD, would_end="FAILED RemediationFailed"), "instead of FAILED RemediationFailed"),
         (replace(GOOD, first=BADLY, world_after=ELSE), "the target is left as"),
+        (replace(GOOD, first=FINISHING, world_after=ELSE), "every change was made, and the target is not as it should"),
+        (replace(GOOD, first=replace(DELETING, diagnosis=PLANNED), world_after=ELSE), "Change 2 was not made"),
         (replace(GOOD, first=replace(BADLY, run=LEFT, records={}), world_after=ELSE), "knows of no change"),
         (replace(GOOD, first=replace(WELL, run=None)), "never written"),
         (replace(GOOD, first=replace(WELL, run=run(status="open"))), "still open"),

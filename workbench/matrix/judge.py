@@ -140,13 +140,21 @@ def _after_verification(first: Ended, run: Run, *, as_remedied: bool) -> list[st
     plan = first.diagnosis.plan if first.diagnosis else None
     numbers = range(1, len(plan.changes) + 1) if plan else ()
     undone = [number for number in numbers if _status(first, number) is not ChangeStatus.DONE]
-    if not undone and not as_remedied:
+    if not undone and not as_remedied and not _was_looking(first):
         return ["The run was verified healthy and every change was made, and the target is not as it should be."]
     return [
         f"Change {number} was not made or is in doubt, and the cause does not name it: {run.error_cause}"
         for number in undone
         if f"change {number} " not in (run.error_cause or "")
     ]
+
+
+def _was_looking(ended: Ended) -> bool:
+    """Whether it failed while it waited for the effect of what it had done, so that this may come later."""
+    failed_in = (
+        ended.states[: ended.states.index("Record failure")] if "Record failure" in ended.states else ended.states
+    )
+    return bool(failed_in) and failed_in[-1].startswith("Look: ")
 
 
 def _status(ended: Ended, number: int) -> ChangeStatus | None:
