@@ -150,11 +150,11 @@ def _after_verification(first: Ended, run: Run, *, as_remedied: bool) -> list[st
 
 
 def _was_looking(ended: Ended) -> bool:
-    """Whether it failed while it waited for the effect of what it had done, so that this may come later."""
+    """Whether it failed in a look or in the question after it: the effect of what it had done may come later."""
     failed_in = (
         ended.states[: ended.states.index("Record failure")] if "Record failure" in ended.states else ended.states
     )
-    return bool(failed_in) and failed_in[-1].startswith("Look: ")
+    return any(state.startswith("Look: ") for state in failed_in[-2:])
 
 
 def _status(ended: Ended, number: int) -> ChangeStatus | None:
