@@ -150,11 +150,12 @@ def _after_verification(first: Ended, run: Run, *, as_remedied: bool) -> list[st
 
 
 def _was_looking(ended: Ended) -> bool:
-    """Whether it failed in a look or in the question after it: the effect of what it had done may come later."""
+    """Whether it failed in a look, or in the question or the wait that follow: what it had done may show later."""
     failed_in = (
         ended.states[: ended.states.index("Record failure")] if "Record failure" in ended.states else ended.states
     )
-    return any(state.startswith("Look: ") for state in failed_in[-2:])
+    last = failed_in[-1:] + failed_in[-2:-1]
+    return any(state.startswith("Look: ") for state in last) or any(state.startswith("Wait: ") for state in last[:1])
 
 
 def _status(ended: Ended, number: int) -> ChangeStatus | None:
