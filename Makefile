@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz iam matrix bench lint build format lock clean
+.PHONY: help demo test coverage fuzz iam matrix bench lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -39,14 +39,15 @@ demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
-# What is about the workbench, and what goes again and again through what the others have gone through. It is not traced,
-# as that would take as long as the tests do.
+# What is about the workbench, and what goes again and again through what the others have gone through.
 UNTRACED := tests/asl tests/aurora tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold \
 	tests/template tests/test_matrix.py tests/test_races.py tests/frame/test_killed_between_two_changes.py
 
-test: $(READY) ## All tests, with the coverage of what deploys
+test: $(READY) ## All tests
+	$(PYTEST)
+
+coverage: $(READY) ## How much of what deploys the tests go through: at least 95 %; tracing takes as long as the tests do
 	$(PYTEST) $(addprefix --ignore=,$(UNTRACED)) --cov --cov-report=term --cov-fail-under=95
-	$(PYTEST) $(UNTRACED)
 
 fuzz: $(READY) ## 3,600 requests to the API, made from its OpenAPI document
 	FUZZ_REQUESTS=3600 $(BIN)/python -m pytest tests/api/test_fuzz.py -n $(WORKERS)

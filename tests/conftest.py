@@ -42,30 +42,35 @@ class Kept:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, runbook: str, incident: Scenario, watched: Watched, left: Left) -> None:
+    def keep(self, aws: EmbeddedAws, runbook: str, incident: Scenario, watched: Watched, left: Left) -> None:
         path = self._path(runbook, incident)
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(pickle.dumps((watched, left)))
+        unfinished.write_bytes(pickle.dumps((watched, left, _key_of(aws))))
         unfinished.replace(path)
 
-    def find(self, runbook: str, incident: Scenario) -> Watched | None:
+    def find(self, aws: EmbeddedAws, runbook: str, incident: Scenario) -> Watched | None:
         """None for an incident that no test has run yet, or that ended otherwise than it must."""
         found = self._read(runbook, incident)
-        return found[0] if found else None
+        # What was needed names the stack's key, whose id is another one where the stack was deployed in other company.
+        return found[0] if found and found[2] == _key_of(aws) else None
 
     def left_by(self, runbook: str, incident: Scenario) -> Left | None:
         """The trail of the incident, under the same conditions."""
         found = self._read(runbook, incident)
         return found[1] if found else None
 
-    def _read(self, runbook: str, incident: Scenario) -> tuple[Watched, Left] | None:
+    def _read(self, runbook: str, incident: Scenario) -> tuple[Watched, Left, str] | None:
         path = self._path(runbook, incident)
-        found: tuple[Watched, Left] | None = pickle.loads(path.read_bytes()) if path.exists() else None
+        found: tuple[Watched, Left, str] | None = pickle.loads(path.read_bytes()) if path.exists() else None
         return found
 
     def _path(self, runbook: str, incident: Scenario) -> Path:
         return self._folder / runbook / incident.name
+
+
+def _key_of(aws: EmbeddedAws) -> str:
+    return str(aws.stack.resources["Key"].attributes["Arn"])
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def test_the_incident_ends_as_its_scenario_says(aws: EmbeddedAws, kept: Kept, ru
     assert len(told) == 1
     assert aws.defects == []
     assert aws.undelivered == []
-    kept.keep(runbook, incident, seen, left_by(aws, ended))
+    kept.keep(aws, runbook, incident, seen, left_by(aws, ended))
 
 
 @pytest.mark.parametrize("runbook", catalogue.names())
