@@ -17,7 +17,7 @@ export SAM_CLI_TELEMETRY := 0
 export PYTHONUTF8 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage fuzz iam matrix bench lint build format lock clean
+.PHONY: help install demo test coverage fuzz iam matrix bench lint build format lock clean
 
 help: ## What there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -34,6 +34,8 @@ $(READY): $(LOCKED)
 	$(PIP) install --no-deps --no-build-isolation -e .
 	$(PIP) check
 	@touch $@
+
+install: $(READY) ## What the other targets need, into .venv
 
 demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
