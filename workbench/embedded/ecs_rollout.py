@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
+from functools import partial
 from typing import Any
 
 EVENTS_KEPT = 100
@@ -310,13 +311,13 @@ class Service:
         for position, task in enumerate(tasks, 1):
             if script.steady_after is not None:
                 due = now + timedelta(seconds=script.steady_after * position / number)
-                self._at(due, lambda moment, task=task: self._healthy(task, moment, unsettled))  # type: ignore[misc]
+                self._at(due, partial(self._healthy, task, unsettled=unsettled))
             else:
                 if script.failing is not Failing.CANNOT_PULL:
                     started = now + timedelta(seconds=script.fails_after / 3)
-                    self._at(started, lambda moment, task=task: self._started(task, moment))  # type: ignore[misc]
+                    self._at(started, partial(self._started, task))
                 due = now + timedelta(seconds=script.fails_after)
-                self._at(due, lambda moment, task=task: self._failed(task, moment))  # type: ignore[misc]
+                self._at(due, partial(self._failed, task))
 
     @staticmethod
     def _started(task: Task, now: datetime) -> None:
