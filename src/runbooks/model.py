@@ -369,6 +369,12 @@ class Runbook(BaseModel):
     decide: Callable[[Any, Any, datetime], Decision]
     phases: tuple[Phase, ...] = ()
     approval_within: timedelta = timedelta(hours=4)
+    acting_within: timedelta = Field(
+        default=timedelta(minutes=1),
+        ge=timedelta(minutes=1),
+        le=timedelta(minutes=4),
+        description="what one call of its acting function may last: the Timeout of that function in template.yaml",
+    )
 
     @model_validator(mode="after")
     def _verified_once(self) -> Self:

@@ -16,7 +16,7 @@ from workbench.asl.compiler import compile_runbook, drift, file_of, render, writ
 
 from .conftest import phase, runbook
 
-TIMEOUTS = {function.substitution: function.timeout for function in standard.FUNCTIONS}
+TIMEOUTS = {function.substitution: function.timeout for function in standard.functions_of(runbook())}
 
 
 def test_the_states_stand_in_the_order_of_the_procedure(two_phases: Runbook) -> None:
@@ -333,12 +333,13 @@ def test_only_the_compiler_imports_the_sdk() -> None:
 
 
 def test_an_acting_function_that_gets_longer_is_outlived_by_its_task_and_outlived_by_the_lease() -> None:
-    for name, seconds in standard.LONGER_ACTING.items():
-        states = compile_runbook(catalogue.load(name))["States"]
-        acting = [
-            state["TimeoutSeconds"]
-            for state in states.values()
-            if state["Type"] == "Task" and state["Parameters"]["FunctionName"] == standard.ACT.arn
-        ]
-        assert set(acting) == {seconds + standard.MARGIN}
-        assert LEASE.total_seconds() > seconds + standard.MARGIN
+    longest = runbook(phase("Cut over", "Does the new cluster answer?"), acting_within=timedelta(minutes=4))
+    acting = {
+        state["TimeoutSeconds"]
+        for state in compile_runbook(longest)["States"].values()
+        if state["Type"] == "Task" and state["Parameters"]["FunctionName"] == standard.act_of(longest).arn
+    }
+    assert acting == {240 + standard.MARGIN}
+    assert LEASE.total_seconds() > 240 + standard.MARGIN
+    with pytest.raises(ValidationError, match="less than or equal to 4 minutes"):
+        runbook(acting_within=timedelta(minutes=5))

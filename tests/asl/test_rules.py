@@ -8,7 +8,9 @@ from workbench.asl import standard
 from workbench.asl.compiler import compile_runbook
 from workbench.asl.rules import steps_of, violations
 
-TIMEOUTS = {function.substitution: function.timeout for function in standard.FUNCTIONS}
+from .conftest import runbook
+
+TIMEOUTS = {function.substitution: function.timeout for function in standard.functions_of(runbook())}
 
 
 @pytest.fixture(scope="module")

@@ -210,7 +210,7 @@ def of_runbooks() -> dict[str, tuple[str, str, int]]:
         f"{name.title().replace('-', '')}{role.title()}Function": (
             f"runbooks.frame.{role}.handler",
             f"${{AWS::StackName}}-{name}-{role}",
-            standard.act_of(name).timeout if role == "act" else standard.DIAGNOSE.timeout,
+            standard.act_of(catalogue.load(name)).timeout if role == "act" else standard.DIAGNOSE.timeout,
         )
         for name in catalogue.names()
         for role in ("diagnose", "act")

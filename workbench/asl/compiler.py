@@ -397,7 +397,7 @@ def _add_sequence(machine: _Machine, phases: Sequence[Phase], last: str, *, catc
             )
         machine.task(
             phase.name,
-            standard.act_of(machine.runbook.name),
+            standard.act_of(machine.runbook),
             "apply",
             "Applies this phase's approved changes and no others. Fails when the world has moved since the plan was "
             "made, when a freeze has begun, or when AWS rejects a change.",
@@ -438,7 +438,7 @@ def _add_ending(machine: _Machine) -> None:
     if machine.runbook.phases:
         machine.task(
             UNDO,
-            standard.act_of(machine.runbook.name),
+            standard.act_of(machine.runbook),
             "undo",
             "Takes back one change a pass, the last one first, and only where the world still shows our value. Fails "
             "when a change cannot be taken back: then a human is needed.",

@@ -7,14 +7,12 @@ from typing import Any
 
 from runbooks.errors import TRANSIENT, ChangeUnsettled, TargetBusy
 from runbooks.frame.diagnose import VERIFY_AGAIN
+from runbooks.model import Runbook
 
 FRAME_TIMEOUT = 30
 """Seconds that `template.yaml` gives a frame function."""
 RUNBOOK_TIMEOUT = 60
-"""Seconds that `template.yaml` gives a runbook's own two functions."""
-LONGER_ACTING = {"sagemaker-variant-fix": 150}
-"""Seconds of the acting functions that get more, by runbook: a model may take a minute to answer a probe, and two
-variants are probed one after the other. What is not done by then the next delivery of the step goes on with."""
+"""Seconds that `template.yaml` gives the function of a runbook that reads; the one that acts has `acting_within`."""
 MARGIN = 15
 """Seconds that a task outlives its function, so that no function still runs when its task has been given up."""
 
@@ -98,12 +96,13 @@ APPROVAL = Function("ApprovalFunctionArn", FRAME_TIMEOUT)
 FINISH = Function("FinishFunctionArn", FRAME_TIMEOUT)
 FAIL = Function("FailFunctionArn", FRAME_TIMEOUT)
 DIAGNOSE = Function("DiagnoseFunctionArn", RUNBOOK_TIMEOUT)
-ACT = Function("ActFunctionArn", RUNBOOK_TIMEOUT)
 
 
-def act_of(runbook: str) -> Function:
-    """The acting function of the runbook of that name."""
-    return Function(ACT.substitution, LONGER_ACTING.get(runbook, ACT.timeout))
+def act_of(runbook: Runbook) -> Function:
+    """The acting function of a runbook."""
+    return Function("ActFunctionArn", int(runbook.acting_within.total_seconds()))
 
 
-FUNCTIONS = (BEGIN, LOCK, APPROVAL, FINISH, FAIL, DIAGNOSE, ACT)
+def functions_of(runbook: Runbook) -> tuple[Function, ...]:
+    """All the functions that the machine of a runbook calls."""
+    return (BEGIN, LOCK, APPROVAL, FINISH, FAIL, DIAGNOSE, act_of(runbook))

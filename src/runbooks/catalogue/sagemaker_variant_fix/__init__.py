@@ -88,4 +88,7 @@ RUNBOOK = Runbook(
             watch=watch,
         ),
     ),
+    # A model may take a minute to answer, and two variants are probed one after the other. What is not done by then
+    # the next delivery of the step goes on with.
+    acting_within=timedelta(seconds=150),
 )
