@@ -161,17 +161,6 @@ def test_reads_are_one_part_of_the_entry_of_their_step(aws: EmbeddedAws) -> None
     assert operations[:2] == ["ecs:DescribeServices", "ecs:ListServiceDeployments"]
 
 
-def test_a_target_that_is_maintained_is_verified_when_it_has_come_to_rest(aws: EmbeddedAws) -> None:
-    maintained = scenario.of("sagemaker-variant-fix")["maintained-while-verified"]
-    incident = run_scenario(aws, "sagemaker-variant-fix", maintained)
-    *waits, verified = [entry for entry in incident.audit if entry.state == "Verify"]
-    assert {entry.event for entry in waits} == {"verification.waits"}
-    assert len(waits) >= 2
-    assert "is SystemUpdating" in waits[0].detail["reason"]
-    assert verified.event == "verified"
-    assert incident.unexpected() == []
-
-
 def test_a_change_of_the_audit_table_raises_the_alarm(aws: EmbeddedAws) -> None:
     incident = run_scenario(aws, RUNBOOK, SCENARIOS["plan-only"])
     aws.client("dynamodb").update_item(

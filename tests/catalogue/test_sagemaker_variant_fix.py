@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import jmespath
@@ -55,7 +57,9 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
 )
 from runbooks.model import Change, Decision, Irreversible, NothingToUndo, Severity, Undo, Verdict
 from workbench import scenario
+from workbench.asl import template
 from workbench.embedded import EmbeddedAws, sagemaker
+from workbench.incident import run_scenario
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 ARN = "arn:aws:sagemaker:eu-central-1:123456789012"
@@ -1563,3 +1567,34 @@ def test_a_rerun_after_the_deployment_finds_nothing_to_do(aws: EmbeddedAws, sess
     seen = gather(asked, session, aws.clock.now())
     assert (seen.making, seen.ends_on) == (None, MADE)
     assert decide(asked, seen, NOW).verdict is Verdict.HEALTHY
+
+
+# -- the run and the stack --------------------------------------------------------------------------------------------
+
+
+def test_a_target_that_is_maintained_is_verified_when_it_has_come_to_rest(aws: EmbeddedAws) -> None:
+    maintained = scenario.of(RUNBOOK.name)["maintained-while-verified"]
+    incident = run_scenario(aws, RUNBOOK.name, maintained)
+    *waits, verified = [entry for entry in incident.audit if entry.state == "Verify"]
+    assert {entry.event for entry in waits} == {"verification.waits"}
+    assert len(waits) >= 2
+    assert "is SystemUpdating" in waits[0].detail["reason"]
+    assert verified.event == "verified"
+    assert incident.unexpected() == []
+
+
+@pytest.mark.parametrize(
+    ("buckets", "allowed"),
+    [
+        ("sagemaker-*", True),
+        ("churn-models", True),
+        ("models.example.com", True),
+        ("*", False),
+        ("*-models", False),
+        ("sage*maker", False),
+        ("", False),
+    ],
+)
+def test_the_buckets_of_models_are_named_or_begin_alike_and_are_never_all(buckets: str, allowed: bool) -> None:
+    pattern = template.load(Path(__file__).parents[2] / "template.yaml")["Parameters"]["ModelBuckets"]["AllowedPattern"]
+    assert bool(re.fullmatch(pattern, buckets)) is allowed

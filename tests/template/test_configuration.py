@@ -68,22 +68,3 @@ def test_every_pin_in_the_lock_has_a_hash() -> None:
     for block in blocks:
         if PINNED.match(block):
             assert "--hash=sha256:" in block, block.splitlines()[0]
-
-
-@pytest.mark.parametrize(
-    ("buckets", "allowed"),
-    [
-        ("sagemaker-*", True),
-        ("churn-models", True),
-        ("models.example.com", True),
-        ("*", False),
-        ("*-models", False),
-        ("sage*maker", False),
-        ("", False),
-    ],
-)
-def test_the_buckets_of_models_are_named_or_begin_alike_and_are_never_all(
-    source: dict[str, Any], buckets: str, allowed: bool
-) -> None:
-    pattern = source["Parameters"]["ModelBuckets"]["AllowedPattern"]
-    assert bool(re.fullmatch(pattern, buckets)) is allowed
