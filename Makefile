@@ -40,7 +40,7 @@ install: $(READY) ## What the other targets need, into .venv
 demo: $(READY) ## Incidents on an embedded AWS, each mended by a runbook
 	$(BIN)/runbook demo
 
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 # What is about the workbench, and what goes again and again through what the others have gone through.
 UNTRACED := tests/asl tests/aurora tests/bench tests/cli tests/docs tests/embedded tests/iam tests/matrix tests/scaffold \
 	tests/template tests/test_matrix.py tests/test_races.py tests/frame/test_killed_between_two_changes.py

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from workbench.embedded import EmbeddedAws
 from workbench.evidence.left import Left
@@ -29,11 +31,24 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
     items.sort(key=turn)
     for item in items:
-        if item.path.name in TOGETHER:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
         if item.path.name in LAST or item.path.name == "test_scenarios.py":
             # What deploys runs in its functions' processes, which are traced; here only the embedded AWS would be.
             item.add_marker(pytest.mark.no_cover)
+
+
+class Together(LoadScopeScheduling):
+    """Hands out test by test, but for the modules that one worker has all of.
+
+    The marks of xdist's own loadgroup do not reach the ids of pytest 9.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if Path(module).name in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Together:
+    return Together(config, log)
 
 
 class Kept:
