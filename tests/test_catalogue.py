@@ -218,6 +218,20 @@ def _imported(tree: ast.AST) -> Iterator[str]:
             yield node.module
 
 
+def test_nothing_but_its_own_places_and_the_triggers_knows_a_runbook_by_its_name() -> None:
+    """So that a runbook can be added, and taken away, without a change of what all of them share."""
+    shared = [SRC / part for part in ("aws", "evidence", "frame", "store")]
+    shared += [ROOT / "workbench" / part for part in ("asl", "embedded", "matrix", "scaffold")]
+    known = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in shared
+        for path in folder.rglob("*.py")
+        for name in NAMES
+        if any(form in path.read_text(encoding="utf-8") for form in (f'"{name}"', scaffold.stem_of(name)))
+    ]
+    assert known == []
+
+
 def test_only_what_is_in_src_deploys() -> None:
     source = template.load(ROOT / "template.yaml")
     assert source["Globals"]["Function"]["CodeUri"] == "src/"
