@@ -899,6 +899,20 @@ def test_a_split_that_callers_do_not_see_is_found_if_there_is_enough_traffic(
 
 
 @pytest.mark.parametrize(
+    ("may", "seen"),
+    [("allowed", True), ("denied", False), ("not allowed", False), ("unclear", False), ("not checked", False)],
+)
+def test_a_variant_that_may_publish_and_has_no_metrics_got_no_traffic(may: str, seen: bool) -> None:
+    of = facts(endpoint(variants=variants(5.0, 5.0)), traffic=traffic(10000, None), may_publish={"B": may})
+    split = [each.evidence for each in decide(given(), of, NOW).findings if each.id == "traffic-not-split"]
+    assert [evidence.partition(",")[0] for evidence in split] == (
+        ["A got 100 % of 10000 invocations in the last hour", "B got 0 % of 10000 invocations in the last hour"]
+        if seen
+        else []
+    )
+
+
+@pytest.mark.parametrize(
     ("may", "meaning", "severity"),
     [
         ("allowed", "nobody has invoked it", "info"),

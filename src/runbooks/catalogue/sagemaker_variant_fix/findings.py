@@ -221,11 +221,17 @@ def _last_update(endpoint: Endpoint) -> list[Finding]:
 
 
 def _observed(endpoint: Endpoint, facts: Facts) -> list[Finding]:
-    """Where the split of the last hour's invocations is not that of the current weights."""
+    """Where the split of the last hour's invocations is not that of the current weights.
+
+    SageMaker publishes no zeros: a variant without invocations had none, if its role may publish them at all.
+    """
+    unknown = {each.variant for each in facts.traffic if each.invocations is None} - {
+        variant for variant, permission in facts.may_publish.items() if permission == "allowed"
+    }
     counts = {each.variant: each.invocations or 0 for each in facts.traffic}
     weights = {variant.name: variant.current_weight for variant in endpoint.variants}
     total, whole = sum(counts.values()), sum(weights.values())
-    if total < _ENOUGH or not whole or any(each.invocations is None for each in facts.traffic):
+    if total < _ENOUGH or not whole or unknown:
         return []
     return [
         _found(
