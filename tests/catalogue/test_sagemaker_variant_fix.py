@@ -1355,6 +1355,18 @@ def test_uncompressed_artifacts_are_found_by_their_prefix(aws: EmbeddedAws, sess
     )
 
 
+def test_what_a_container_downloads_beside_its_model_is_looked_at_too(aws: EmbeddedAws, session: AwsSession) -> None:
+    sagemaker.artifact(aws, "models", "m/weights.bin")
+    adapters = {"S3Uri": "s3://models/adapters/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    more = [{"ChannelName": "adapters", "S3DataSource": adapters}]
+    model = read(aws, session, **source("s3://models/m/", "S3Prefix"), AdditionalModelDataSources=more)
+    assert {artifact.url: artifact.state for artifact in model.artifacts} == {
+        "s3://models/m/": "there",
+        "s3://models/adapters/": "gone",
+    }
+    assert model.lacks == ["the artifact s3://models/adapters/ of m is gone"]
+
+
 def test_the_artifacts_of_a_multi_model_container_are_a_prefix_too(aws: EmbeddedAws, session: AwsSession) -> None:
     sagemaker.artifact(aws, "models", "many/one.tar.gz")
     model = read(aws, session, ModelDataUrl="s3://models/many/", Mode="MultiModel")
@@ -1390,6 +1402,34 @@ def test_a_package_is_read_with_its_approval_and_its_artifacts(aws: EmbeddedAws,
     model = read(aws, session, ModelPackageName=arn)
     assert model.packages == (Package(arn=arn, approval="Rejected"),)
     assert model.artifacts == (Artifact(url=url, state="there", object="models/p.tar.gz"),)
+
+
+def test_the_specification_of_a_package_that_the_container_names_is_read_and_not_the_default_one(
+    aws: EmbeddedAws, session: AwsSession
+) -> None:
+    default, additional, more = (sagemaker.artifact(aws, "models", f"{name}.tar.gz") for name in ("p", "q", "r"))
+    client = aws.client("sagemaker")
+    client.create_model_package_group(ModelPackageGroupName="churn")
+    second = {
+        "Image": "churn:1",
+        "ModelDataUrl": additional,
+        "AdditionalS3DataSource": {"S3Uri": more, "S3DataType": "S3Object"},
+    }
+    arn = client.create_model_package(
+        ModelPackageGroupName="churn",
+        ModelApprovalStatus="Approved",
+        InferenceSpecification={"Containers": [{"Image": "churn:1", "ModelDataUrl": default}]},
+        AdditionalInferenceSpecifications=[{"Name": "small", "Containers": [second]}],
+    )["ModelPackageArn"]
+    model = read(aws, session, ModelPackageName=arn, InferenceSpecificationName="small")
+    assert [artifact.url for artifact in model.artifacts] == [additional, more]
+    assert model.unseen == []
+    client.delete_model(ModelName="m")
+    model = read(aws, session, ModelPackageName=arn, InferenceSpecificationName="tiny")
+    assert model.artifacts == ()
+    assert model.unseen == [
+        f"the model package {arn} of m has no inference specification tiny, so which artifacts it has is unknown"
+    ]
 
 
 def test_a_package_and_a_model_that_are_gone_are_told(aws: EmbeddedAws, session: AwsSession) -> None:

@@ -375,6 +375,20 @@ def test_a_fleet_whose_data_cannot_be_downloaded_never_comes_into_service(aws: E
     )
 
 
+def test_a_fleet_downloads_what_its_containers_have_beside_their_model_too(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    beside = {"S3Uri": "s3://models/adapters/", "S3DataType": "S3Prefix", "CompressionType": "None"}
+    more = [{"ChannelName": "adapters", "S3DataSource": beside}]
+    sagemaker.model(
+        aws, "churn-3", "s3://models/churn/model.tar.gz", role=ROLE, image=IMAGE, AdditionalModelDataSources=more
+    )
+    sagemaker.configure(aws, "v3", {"A": ("churn-3", 1), "B": ("churn-2", 1)})
+    world.update(EndpointConfigName="v3")
+    world.after(seconds=700)
+    assert world.seen() == ("InService", "v1")
+    assert 'from URL: "s3://models/adapters/"' in world.described()["FailureReason"]
+
+
 def test_a_configuration_whose_model_is_gone_is_not_deployed(aws: EmbeddedAws) -> None:
     world = World(aws)
     world.client.delete_model(ModelName="churn-2")

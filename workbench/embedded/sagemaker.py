@@ -498,10 +498,14 @@ class SageMaker:
         for content in [*configuration.variants, *configuration.shadows]:
             model = self._model(content["ModelName"]) if "ModelName" in content else None
             for number, container in enumerate(model.containers if model else (), 1):
-                source = container.get("ModelDataSource", {}).get("S3DataSource", {})
-                url = container.get("ModelDataUrl") or source.get("S3Uri")
-                if url is not None and model and not self._is_readable(url, model.content["ExecutionRoleArn"]):
-                    return f"container_{number}", url
+                sources = [container.get("ModelDataSource", {}), *container.get("AdditionalModelDataSources", ())]
+                found = [
+                    container.get("ModelDataUrl"),
+                    *(each.get("S3DataSource", {}).get("S3Uri") for each in sources),
+                ]
+                for url in found:
+                    if url is not None and model and not self._is_readable(url, model.content["ExecutionRoleArn"]):
+                        return f"container_{number}", url
         return None
 
     def _check_limits(self, added: Sequence[Variant]) -> None:

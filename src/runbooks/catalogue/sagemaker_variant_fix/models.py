@@ -41,10 +41,14 @@ class Artifact(Model):
 
 
 class Package(Model):
-    """A version in the model registry; `approval` is null if it does not exist."""
+    """A version in the model registry; `approval` is null if it does not exist.
+
+    `unknown` are the inference specifications that a container names and that it does not have.
+    """
 
     arn: str
     approval: str | None
+    unknown: tuple[str, ...] = ()
 
 
 class ServedModel(Model):
@@ -108,6 +112,11 @@ class ServedModel(Model):
             " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
             for artifact in self.artifacts
             if artifact.state == "forbidden"
+        ] + [
+            f"the model package {package.arn} of {self.name} has no inference specification {name}, so which artifacts"
+            " it has is unknown"
+            for package in self.packages
+            for name in package.unknown
         ]
 
     @property
@@ -140,7 +149,8 @@ def read_model(aws: AwsSession, name: str) -> ServedModel:
     containers: list[dict[str, Any]] = [primary] if primary else described.get("Containers", [])
     packages: list[Package] = []
     for arn in dict.fromkeys(each["ModelPackageName"] for each in containers if "ModelPackageName" in each):
-        package, specified = _package(aws, arn)
+        asked = [each.get("InferenceSpecificationName") for each in containers if each.get("ModelPackageName") == arn]
+        package, specified = _package(aws, arn, asked)
         packages.append(package)
         containers = [*containers, *specified]
     return ServedModel(
@@ -154,17 +164,22 @@ def read_model(aws: AwsSession, name: str) -> ServedModel:
     )
 
 
-def _package(aws: AwsSession, arn: str) -> tuple[Package, list[dict[str, Any]]]:
-    """The package with its containers."""
+def _package(aws: AwsSession, arn: str, asked: Iterable[str | None]) -> tuple[Package, list[dict[str, Any]]]:
+    """The package with the containers of these inference specifications, of which the default one has no name."""
     try:
         described = aws.client("sagemaker").describe_model_package(ModelPackageName=arn)
     except ClientError as failure:
         if not failure.response["Error"]["Message"].endswith("does not exist."):
             raise
         return Package(arn=arn, approval=None), []
-    containers: list[dict[str, Any]] = described.get("InferenceSpecification", {}).get("Containers", [])
+    known: dict[str | None, list[dict[str, Any]]] = {
+        each["Name"]: each["Containers"] for each in described.get("AdditionalInferenceSpecifications", ())
+    } | {None: described.get("InferenceSpecification", {}).get("Containers", [])}
+    wanted = list(dict.fromkeys(asked))
+    containers = [container for name in wanted for container in known.get(name, ())]
+    unknown = tuple(name for name in wanted if name is not None and name not in known)
     # A version that was registered outside a group has no approval to wait for.
-    return Package(arn=arn, approval=described.get("ModelApprovalStatus", "Approved")), containers
+    return Package(arn=arn, approval=described.get("ModelApprovalStatus", "Approved"), unknown=unknown), containers
 
 
 def _places(containers: Iterable[dict[str, Any]]) -> Iterable[tuple[str, bool]]:
@@ -172,8 +187,11 @@ def _places(containers: Iterable[dict[str, Any]]) -> Iterable[tuple[str, bool]]:
     for container in containers:
         if "ModelDataUrl" in container:
             yield container["ModelDataUrl"], container.get("Mode") != "MultiModel"
-        source = container.get("ModelDataSource", {}).get("S3DataSource")
-        if source is not None:
+        sources = [container.get("ModelDataSource", {}), *container.get("AdditionalModelDataSources", ())]
+        found = [each["S3DataSource"] for each in sources if "S3DataSource" in each]
+        # A package's container has another of its own.
+        found += [container["AdditionalS3DataSource"]] if "AdditionalS3DataSource" in container else []
+        for source in found:
             yield source["S3Uri"], source["S3DataType"] == "S3Object"
 
 
