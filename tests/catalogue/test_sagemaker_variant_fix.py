@@ -1048,6 +1048,42 @@ def test_shadow_variants_and_data_capture_are_told() -> None:
     assert found(of, TO_V2) == {"data-capture-changes": "data capture writes to s3://captured, and under v2 to nowhere"}
 
 
+def test_data_capture_that_has_stopped_is_a_warning() -> None:
+    stopped = endpoint(capture="Stopped")
+    (finding,) = decide(given(), facts(stopped, configured(captures_to="s3://captured")), NOW).findings
+    assert (finding.id, finding.severity) == ("data-capture", Severity.WARNING)
+    assert (finding.evidence, finding.meaning) == (
+        "data capture to s3://captured is Stopped",
+        "nothing is captured, though the configuration asks for it",
+    )
+    assert found(facts(stopped)) == {}
+
+
+def test_data_capture_is_read_as_enabled_unless_it_is_disabled_with_what_became_of_it(
+    aws: EmbeddedAws, session: AwsSession
+) -> None:
+    scenario.of("sagemaker-variant-fix")["healthy-already"].arrange(aws)
+    variants = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName="churn-v1")["ProductionVariants"]
+    capture = {"InitialSamplingPercentage": 20, "DestinationS3Uri": "s3://captured", "CaptureOptions": []}
+    for name, asked, works in (("on", {}, True), ("stopped", {}, False), ("off", {"EnableCapture": False}, True)):
+        aws.sagemaker.do(
+            "CreateEndpointConfig",
+            {"EndpointConfigName": name, "ProductionVariants": variants, "DataCaptureConfig": capture | asked},
+        )
+        sagemaker.script(aws, name, captures=works)
+        sagemaker.deploy(aws, name, name)
+    seen = {name: gather(given(endpoint=name), session, NOW) for name in ("on", "stopped", "off")}
+    assert {
+        name: (each.endpoint.capture, each.current.captures_to)
+        for name, each in seen.items()
+        if each.endpoint and each.current
+    } == {
+        "on": ("Started", "s3://captured"),
+        "stopped": ("Stopped", "s3://captured"),
+        "off": ("Stopped", None),
+    }
+
+
 def test_what_nobody_here_can_mend_comes_with_what_a_support_case_needs() -> None:
     case = found(facts(endpoint(status="UpdateRollbackFailed", failure="no ping", alarms=("errors",))))["case-bundle"]
     for needed in (

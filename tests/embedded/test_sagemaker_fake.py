@@ -586,6 +586,26 @@ def test_shadow_variants_and_data_capture_are_shown(aws: EmbeddedAws) -> None:
     assert described["DataCaptureConfig"]["CurrentSamplingPercentage"] == 50
 
 
+@pytest.mark.parametrize(
+    ("asked", "works", "shown"),
+    [
+        ({}, True, (True, "Started")),
+        ({}, False, (True, "Stopped")),
+        ({"EnableCapture": False}, True, (False, "Stopped")),
+    ],
+)
+def test_data_capture_is_enabled_unless_it_is_disabled_and_may_have_stopped(
+    aws: EmbeddedAws, asked: dict[str, bool], works: bool, shown: tuple[bool, str]
+) -> None:
+    world = World(aws)
+    capture = {"InitialSamplingPercentage": 50, "DestinationS3Uri": "s3://captured", "CaptureOptions": []} | asked
+    sagemaker.configure(aws, "captured", {"A": ("churn-1", 1)}, DataCaptureConfig=capture)
+    sagemaker.script(aws, "captured", captures=works)
+    sagemaker.deploy(aws, "captured", "captured")
+    described = world.client.describe_endpoint(EndpointName="captured")["DataCaptureConfig"]
+    assert (described["EnableCapture"], described["CaptureStatus"]) == shown
+
+
 def test_inference_components_are_listed_by_endpoint(aws: EmbeddedAws) -> None:
     world = World(aws)
     variant = {"VariantName": "A", "InstanceType": "ml.m5.large", "InitialInstanceCount": 1}

@@ -414,10 +414,11 @@ class SageMaker:
             described["LastDeploymentConfig"] = endpoint.deployment
         capture = configuration.content.get("DataCaptureConfig")
         if capture is not None:
-            on = bool(capture.get("EnableCapture"))
+            on = bool(capture.get("EnableCapture", True))
+            works = on and (endpoint.fleet is None or endpoint.fleet.script.captures)
             described["DataCaptureConfig"] = {
                 "EnableCapture": on,
-                "CaptureStatus": "Started" if on else "Stopped",
+                "CaptureStatus": "Started" if works else "Stopped",
                 "CurrentSamplingPercentage": capture["InitialSamplingPercentage"],
                 "DestinationS3Uri": capture["DestinationS3Uri"],
                 "KmsKeyId": capture.get("KmsKeyId", ""),

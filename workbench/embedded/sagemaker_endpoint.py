@@ -45,7 +45,7 @@ class Script:
     `in_service_after`: until its instances are launched and pass their health check; None: never, and `fails_after`
     SageMaker gives up with `reason`. `trips`: CloudWatch alarms that its traffic sets off, `trips_after` it is on.
     `rolls_back`: False makes the rollback fail too, which only a rolling update can. `failing`: HTTP status that the
-    container of a variant answers invocations with, where that is not 200.
+    container of a variant answers invocations with, where that is not 200. `captures`: False makes data capture stop.
     """
 
     in_service_after: float | None = 0.0
@@ -58,6 +58,7 @@ class Script:
     rescales_after: float = 0.0
     rescaling: Rescaling = Rescaling.DONE
     failing: Mapping[str, int] = field(default_factory=dict)
+    captures: bool = True
 
 
 @dataclass

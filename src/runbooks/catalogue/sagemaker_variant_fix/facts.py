@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from botocore.exceptions import ClientError
 from pydantic import Field
@@ -44,6 +44,9 @@ class Endpoint(Model):
     variants: tuple[Variant, ...] = ()
     shadows: tuple[str, ...] = ()
     alarms: tuple[str, ...] = Field((), description="the rollback alarms of the last deployment")
+    capture: Literal["Started", "Stopped"] | None = Field(
+        None, description="whether data capture works, if there is any"
+    )
 
 
 class ConfiguredVariant(Model):
@@ -254,6 +257,7 @@ def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
         variants=tuple(_variant(each) for each in described.get("ProductionVariants", ())),
         shadows=tuple(each["VariantName"] for each in described.get("ShadowProductionVariants", ())),
         alarms=tuple(alarm["AlarmName"] for alarm in rollback.get("Alarms", ())),
+        capture=described.get("DataCaptureConfig", {}).get("CaptureStatus"),
     )
 
 
@@ -300,7 +304,8 @@ def _configuration(aws: AwsSession, described: Mapping[str, Any]) -> Configurati
         content=None if created else digest(content_of(described)),
         variants=variants,
         asynchronous="AsyncInferenceConfig" in described,
-        captures_to=capture["DestinationS3Uri"] if capture.get("EnableCapture") else None,
+        # Whoever leaves EnableCapture out has it enabled.
+        captures_to=capture["DestinationS3Uri"] if capture and capture.get("EnableCapture", True) else None,
         models=tuple(read_model(aws, model) for model in served),
         volume_key=volume_key,
         volume_key_state=read_key(aws, volume_key).state if volume_key else None,

@@ -290,16 +290,14 @@ def _other_parts(endpoint: Endpoint, facts: Facts) -> list[Finding]:
     ]
     current, wanted = facts.current, facts.wanted
     if current is not None and current.captures_to is not None:
-        stays = wanted is None or wanted.captures_to == current.captures_to
-        found.append(
-            _found(
-                "data-capture" if stays else "data-capture-changes",
-                Severity.INFO if stays else Severity.WARNING,
-                f"data capture writes to {current.captures_to}"
-                + (
-                    "" if stays or wanted is None else f", and under {wanted.name} to {wanted.captures_to or 'nowhere'}"
-                ),
-                "what is captured goes on" if stays else "what reads the captured data will miss it",
-            )
-        )
+        stays, stopped = wanted is None or wanted.captures_to == current.captures_to, endpoint.capture == "Stopped"
+        to = current.captures_to
+        now = f"data capture to {to} is Stopped" if stopped else f"data capture writes to {to}"
+        meaning = "nothing is captured, though the configuration asks for it" if stopped else "what is captured goes on"
+        if stays:
+            found.append(_found("data-capture", Severity.WARNING if stopped else Severity.INFO, now, meaning))
+        elif wanted is not None:
+            evidence = f"{now}, and under {wanted.name} to {wanted.captures_to or 'nowhere'}"
+            meaning = "what reads the captured data will miss it"
+            found.append(_found("data-capture-changes", Severity.WARNING, evidence, meaning))
     return found
