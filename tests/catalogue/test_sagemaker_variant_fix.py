@@ -846,8 +846,15 @@ def test_a_probe_carries_the_payload_and_leaves_nothing_to_take_back() -> None:
     assert (probe.proof, probe.repeat_harmless) == (None, True)
 
 
-def test_a_healthy_endpoint_is_not_probed() -> None:
-    assert decide(given(probe="[1]"), facts(), NOW).verdict is Verdict.HEALTHY
+def test_a_healthy_endpoint_is_not_probed_and_the_diagnosis_says_so() -> None:
+    decision = decide(given(probe="[1]"), facts(), NOW)
+    assert decision.verdict is Verdict.HEALTHY
+    (finding,) = decision.findings
+    assert (finding.id, finding.severity) == ("not-probed", Severity.INFO)
+    assert finding.evidence == "this diagnosis has sent the payload to no variant of Churn"
+    assert finding.meaning == "variants are probed after a change, and none is needed"
+    planned_with = decide(given(probe="[1]"), facts(DRIFTED), NOW)
+    assert "not-probed" not in {each.id for each in planned_with.findings}
 
 
 def test_the_diagnosis_on_its_own_resolved_input_is_healthy_once_the_plan_is_applied() -> None:

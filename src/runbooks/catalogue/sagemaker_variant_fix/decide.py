@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
-from runbooks.catalogue.sagemaker_variant_fix.findings import findings
+from runbooks.catalogue.sagemaker_variant_fix.findings import findings, not_probed
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.making import Making
 from runbooks.catalogue.sagemaker_variant_fix.plan import IN_PROGRESS, changes
@@ -20,7 +20,7 @@ from runbooks.catalogue.sagemaker_variant_fix.split import (
     same,
     wanted_weights,
 )
-from runbooks.model import Decision, hand_off, healthy, refused, remediable
+from runbooks.model import Decision, Verdict, hand_off, healthy, refused, remediable
 
 
 def decide(given: Input, facts: Facts, now: datetime) -> Decision:
@@ -28,7 +28,10 @@ def decide(given: Input, facts: Facts, now: datetime) -> Decision:
     endpoint = facts.endpoint
     if endpoint is None:
         return refused(f"There is no endpoint {given.endpoint}.")
-    return _decide(given, facts, endpoint).seeing(findings(given, facts, endpoint))
+    decision, seen = _decide(given, facts, endpoint), findings(given, facts, endpoint)
+    if decision.verdict is Verdict.HEALTHY and given.probe is not None:
+        seen.append(not_probed(endpoint))
+    return decision.seeing(seen)
 
 
 def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:

@@ -39,6 +39,12 @@ def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
     return sorted(found, key=lambda each: -order.index(each.severity))
 
 
+def not_probed(endpoint: Endpoint) -> Finding:
+    """Of an endpoint that needs no change, although a payload was given: a diagnosis invokes nothing."""
+    evidence = f"this diagnosis has sent the payload to no variant of {endpoint.name}"
+    return _found("not-probed", Severity.INFO, evidence, "variants are probed after a change, and none is needed")
+
+
 def _found(name: str, severity: Severity, evidence: str, meaning: str) -> Finding:
     return Finding(id=name, severity=severity, evidence=evidence, meaning=meaning, symptom=_SYMPTOM)
 
