@@ -56,6 +56,7 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
     what_the_weights_rest_on,
 )
 from runbooks.model import Change, Decision, Irreversible, NothingToUndo, Severity, Undo, Verdict
+from runbooks.policy import explain
 from workbench import scenario
 from workbench.asl import template
 from workbench.embedded import EmbeddedAws, sagemaker
@@ -1298,6 +1299,10 @@ def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
     [
         {"weights": {"A": -1.0}},
         {"weights": "evenly"},
+        {"weights": {}},
+        {"endpoint": "a-" * 40 + "a"},
+        {"rollback_alarms": ["  "]},
+        {"rollback_alarms": ["errors\n"]},
         {"instance_counts": {"A": 0}},
         {"probe": "x" * 2049},
         {"rollback_alarms": [f"alarm-{number}" for number in range(11)]},
@@ -1309,6 +1314,20 @@ def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
 def test_an_input_that_no_endpoint_could_have_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         given(**wrong)
+
+
+@pytest.mark.parametrize("wrong", ["evenly", {}, {"A": "x"}, {"A": -1}, {"A": float("nan")}, {"a_b": 1}, 3, None])
+def test_weights_that_are_none_are_told_in_one_sentence_with_what_was_given(wrong: Any) -> None:
+    with pytest.raises(ValidationError) as refused:
+        given(weights=wrong)
+    assert explain(refused.value) == (
+        'weights: must be "as configured", or a number of 0 or more for every production variant by its name, e.g.'
+        f' {{"current": 9, "candidate": 1}} (got {wrong!r})'
+    )
+
+
+def test_an_alarm_may_have_blanks_in_its_name() -> None:
+    assert given(rollback_alarms=[" new fleet: errors "]).rollback_alarms == [" new fleet: errors "]
 
 
 def test_the_lock_is_on_the_endpoint_as_its_arn_has_it() -> None:

@@ -2,21 +2,39 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import PydanticCustomError
 
 from runbooks.model import RunInput
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
-AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Name = Annotated[str, StringConstraints(max_length=63, pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
+AlarmName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^.*\S.*$")]
 InstanceType = Annotated[str, StringConstraints(pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$")]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _in_one_sentence(value: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """The weights; of those that are none, one sentence, where pydantic has one for each kind that they are not."""
+    try:
+        return validate(value)
+    except ValidationError:
+        raise PydanticCustomError(
+            "weights",
+            'must be "as configured", or a number of 0 or more for every production variant by its name, e.g.'
+            ' {"current": 9, "candidate": 1}',
+        ) from None
+
+
+Weights = Annotated[
+    Annotated[dict[Name, Weight], Field(min_length=1)] | Literal["as configured"], WrapValidator(_in_one_sentence)
+]
 
 
 class Input(RunInput):
     """The endpoint, how its traffic is to be split, and optionally the configuration that it is to be moved to."""
 
     endpoint: Name = Field(description="the endpoint's name, e.g. churn-prediction")
-    weights: dict[Name, Weight] | Literal["as configured"] = Field(
+    weights: Weights = Field(
         "as configured",
         description='the weight of every production variant, e.g. {"current": 9, "candidate": 1}; those of the endpoint'
         " configuration if absent, and literal after the diagnosis",
