@@ -847,6 +847,13 @@ def test_a_probe_carries_the_payload_and_leaves_nothing_to_take_back() -> None:
     assert (probe.proof, probe.repeat_harmless) == (None, True)
 
 
+def test_whoever_gives_a_payload_is_told_that_the_plan_shows_it() -> None:
+    asked = given(weights={"A": 1.0, "B": 1.0}, probe="1,2")
+    assert "1,2" in planned(asked, facts()).model_dump_json()
+    described = Input.model_json_schema()["properties"]["probe"]["description"]
+    assert "in clear, in the plan, the state and the audit trail: no personal data, no secrets" in described
+
+
 def test_a_healthy_endpoint_is_not_probed_and_the_diagnosis_says_so() -> None:
     decision = decide(given(probe="[1]"), facts(), NOW)
     assert decision.verdict is Verdict.HEALTHY

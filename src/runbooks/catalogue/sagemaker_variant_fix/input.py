@@ -64,7 +64,9 @@ class Input(RunInput):
         " absent",
     )
     probe: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(
-        None, description="a payload that every variant must answer after the change; its answers are not kept"
+        None,
+        description="a payload that every variant must answer after the change; the answers are not kept, but it is, in"
+        " clear, in the plan, the state and the audit trail: no personal data, no secrets",
     )
     probe_content_type: Annotated[str, StringConstraints(pattern=r"^[\w.+-]+/[\w.+-]+$", max_length=255)] = Field(
         "application/json", description="the payload's MIME type"
