@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .conftest import Kept
 
 DIFFERS = {
+    "cloudwatch:DescribeAlarms": "IAM takes alarms, but CloudWatch returns composite ones only to whom may see all",
     "cloudwatch:GetMetricData": "IAM knows datasets of OpenTelemetry only; CloudWatch's own metrics have no ARN",
     "ecs:ListTasks": "IAM is asked for *, or for container instances of the cluster, which Fargate has none of",
     "logs:DescribeLogGroups": "IAM is asked for the log groups of the account and region",

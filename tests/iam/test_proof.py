@@ -160,6 +160,20 @@ def test_a_transaction_needs_what_its_items_do() -> None:
     }
 
 
+def test_composite_alarms_are_seen_only_by_whom_may_see_all_alarms() -> None:
+    alarm = Need("cloudwatch:DescribeAlarms", "arn:aws:cloudwatch:eu-central-1:123456789012:alarm:errors")
+    assert needs("cloudwatch:DescribeAlarms", AlarmNames=["errors"]) == {alarm}
+    all_of_them = Need("cloudwatch:DescribeAlarms", "*")
+    kinds = ["MetricAlarm", "CompositeAlarm"]
+    assert needs("cloudwatch:DescribeAlarms", AlarmNames=["errors"], AlarmTypes=kinds) == {all_of_them}
+    arn = "arn:aws:cloudwatch:*:123456789012:alarm:*"
+    narrow = Statement("Alarms", True, ("cloudwatch:DescribeAlarms",), (arn,))
+    lacking, too_much = found({all_of_them}, narrow, operation="cloudwatch:DescribeAlarms")
+    assert lacking.endswith("which needs cloudwatch:DescribeAlarms, and ReaderRole does not allow it.")
+    assert too_much.startswith(f"small-reader may cloudwatch:DescribeAlarms on {arn}")
+    assert found({all_of_them, alarm}, replace(narrow, resources=("*",))) == []
+
+
 def test_a_query_of_an_index_is_authorised_on_the_index_and_decrypts_with_the_tables_key() -> None:
     assert needs("dynamodb:Query", TableName="orders", IndexName="by-day") == {
         Need("dynamodb:Query", f"{TABLE}/index/by-day"),

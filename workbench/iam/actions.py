@@ -156,6 +156,13 @@ def _named(service: str, kind: str, parameter: str) -> Resources:
     return resources
 
 
+def _alarms(request: Request) -> Iterable[str | None]:
+    """Composite alarms are returned only to whom may see all alarms; the others by their names."""
+    if "CompositeAlarm" in request.parameters.get("AlarmTypes", ()):
+        return [EVERYTHING]
+    return _named("cloudwatch", "alarm:", "AlarmNames")(request)
+
+
 def _in_cluster(kind: str, parameter: str) -> Resources:
     """Services or tasks, whose ARN has the cluster's name in it."""
 
@@ -382,7 +389,7 @@ _ENDPOINT = _of_endpoint("endpoint", "EndpointName")
 _ENDPOINT_CONFIG = _of_endpoint("endpoint-config", "EndpointConfigName")
 
 _TABLE: dict[str, tuple[Rule, ...]] = {
-    "cloudwatch:DescribeAlarms": (_may("cloudwatch:DescribeAlarms", _named("cloudwatch", "alarm:", "AlarmNames")),),
+    "cloudwatch:DescribeAlarms": (_may("cloudwatch:DescribeAlarms", _alarms),),
     "cloudwatch:GetMetricData": (_may("cloudwatch:GetMetricData", _everything),),
     "dynamodb:BatchGetItem": _each(_batched("BatchGetItem")),
     "dynamodb:BatchWriteItem": _each(_batched("BatchWriteItem")),
@@ -555,6 +562,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
 
 UNSCOPABLE = frozenset(
     {
+        "cloudwatch:DescribeAlarms",  # on less than that, it answers with no composite alarm
         "cloudwatch:GetMetricData",
         "dynamodb:ListStreams",
         "ec2:DescribeSecurityGroups",
@@ -578,4 +586,4 @@ UNSCOPABLE = frozenset(
         "xray:PutTraceSegments",
     }
 )
-"""The actions that may be granted on `*`, since IAM takes no resource for them."""
+"""The actions that may be granted on `*`, since IAM takes no resource for them, or the answer would lack something."""
