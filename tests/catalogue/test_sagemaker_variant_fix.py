@@ -258,6 +258,19 @@ CASES = [
         given(probe="1"),
     ),
     Case(
+        "a probe of containers that are invoked directly",
+        facts(DRIFTED, configured(models=(served(direct=True),))),
+        Verdict.REFUSED,
+        "The containers of churn-1 are invoked directly",
+        given(probe="1"),
+    ),
+    Case(
+        "weights of containers that are invoked directly",
+        facts(DRIFTED, configured(models=(served(direct=True),))),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
         "weights of a multi-model container",
         facts(DRIFTED, configured(models=(served(multi_model=True),))),
         Verdict.REMEDIABLE,
@@ -1441,6 +1454,19 @@ def test_the_artifacts_of_a_multi_model_container_are_a_prefix_too(aws: Embedded
     model = read(aws, session, ModelDataUrl="s3://models/many/", Mode="MultiModel")
     assert model.artifacts == (Artifact(url="s3://models/many/", state="there", object="models/many/one.tar.gz"),)
     assert model.multi_model
+
+
+@pytest.mark.parametrize(("mode", "direct"), [("Direct", True), ("Serial", False)])
+def test_whether_the_containers_are_invoked_directly_is_read(
+    aws: EmbeddedAws, session: AwsSession, mode: str, direct: bool
+) -> None:
+    aws.client("sagemaker").create_model(
+        ModelName="m",
+        ExecutionRoleArn=ROLE,
+        Containers=[{"Image": "churn:1", "ContainerHostname": name} for name in ("one", "two")],
+        InferenceExecutionConfig={"Mode": mode},
+    )
+    assert read_model(session, "m").direct is direct
 
 
 def test_a_prefix_with_nothing_under_it_is_gone(aws: EmbeddedAws, session: AwsSession) -> None:

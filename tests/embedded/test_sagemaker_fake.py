@@ -708,6 +708,20 @@ def test_a_rollback_alarm_that_is_a_composite_one_says_that_it_is_not_faked(aws:
     assert "any-error" in message
 
 
+def test_containers_that_are_invoked_directly_say_that_they_are_not_faked(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    world.client.create_model(
+        ModelName="many",
+        ExecutionRoleArn=ROLE,
+        Containers=[{"Image": IMAGE, "ContainerHostname": name} for name in ("one", "two")],
+        InferenceExecutionConfig={"Mode": "Direct"},
+    )
+    sagemaker.configure(aws, "many", {"A": ("many", 1)})
+    sagemaker.deploy(aws, "many", "many")
+    with pytest.raises(ClientError, match="InvokeEndpoint of one of the containers of a model"):
+        world.runtime.invoke_endpoint(EndpointName="many", Body=b"[1]")
+
+
 def test_volumes_with_a_key_that_cannot_be_used_say_that_they_are_not_faked(aws: EmbeddedAws) -> None:
     world = World(aws)
     key = aws.client("kms").create_key()["KeyMetadata"]

@@ -621,6 +621,10 @@ class SageMaker:
             variant = target or (taking or [fleet.variants[0].name])[0]
             if variant not in {each.name for each in fleet.variants}:
                 _wrong(f"Variant {variant} not found for endpoint {name}.")
+            serving = next(each for each in fleet.variants if each.name == variant)
+            known = self._models.get(serving.content["ModelName"])
+            if known is not None and known.content.get("InferenceExecutionConfig", {}).get("Mode") == "Direct":
+                raise NotImplementedError("InvokeEndpoint of one of the containers of a model")
             status = fleet.script.failing.get(variant, 200)
         if status != 200:
             self._model_error(name, variant, status)

@@ -116,6 +116,12 @@ def _kind_unfit(given: Input, facts: Facts, current: Configuration, wanted: Conf
             f"{many[0]} is a multi-model container: every invocation of it names one of its models, which a probe does"
             " not."
         )
+    many = [model.name for model in wanted.models if model.direct]
+    if given.probe is not None and many:
+        return (
+            f"The containers of {many[0]} are invoked directly: every invocation of it names one of them"
+            " (TargetContainerHostname), which a probe does not."
+        )
     before, after = _names(current), _names(wanted)
     if before != after:
         return (

@@ -54,7 +54,8 @@ class Package(Model):
 class ServedModel(Model):
     """A model that a configuration serves. `role` is null if it does not exist; `created` is ISO 8601 UTC.
 
-    `multi_model`: whether a container serves many models, of which every invocation must name one.
+    `multi_model`: whether a container serves many models, of which every invocation must name one. `direct`: whether
+    there are many containers, of which every invocation must name one.
     """
 
     name: str
@@ -62,6 +63,7 @@ class ServedModel(Model):
     created: str | None = None
     role: str | None = None
     multi_model: bool = False
+    direct: bool = False
     artifacts: tuple[Artifact, ...] = ()
     packages: tuple[Package, ...] = ()
 
@@ -158,6 +160,7 @@ def read_model(aws: AwsSession, name: str) -> ServedModel:
         exists=True,
         created=moment(described["CreationTime"]),
         multi_model=any(each.get("Mode") == "MultiModel" for each in containers),
+        direct=described.get("InferenceExecutionConfig", {}).get("Mode") == "Direct",
         role=described.get("ExecutionRoleArn"),
         artifacts=tuple(artifact_at(aws, url, one_object=one) for url, one in dict.fromkeys(_places(containers))),
         packages=tuple(packages),
