@@ -135,6 +135,7 @@ DRIFTED = endpoint(variants=variants(5.0, 5.0))
 
 
 FORBIDDEN = Artifact(url="s3://models/x", state="forbidden")
+REJECTED = Package(arn="p/1", approval="Rejected")
 STRANGE = Artifact(url="https://models.example.com/x", state="unknown")
 
 
@@ -462,10 +463,27 @@ CASES = [
         f"the key {KEY} of the artifact s3://models/x is PendingDeletion, so churn-1 cannot be read",
     ),
     Case(
-        "a model package that waits for its approval",
-        with_model(packages=(Package(arn="p/1", approval="PendingManualApproval"),)),
+        "a model package that was rejected, where nothing is launched",
+        with_model(packages=(REJECTED,)),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
+        "a model package that was rejected, and a variant that grows",
+        facts(current=configured(models=(served(packages=(REJECTED,)),)), resizes=True),
         Verdict.REFUSED,
-        "the model package p/1 of churn-1 is PendingManualApproval, not Approved",
+        "No new instance of v1 should start: the model package p/1 of churn-1 is Rejected, not Approved",
+        given(instance_counts={"A": 3}),
+    ),
+    Case(
+        "a model package of the wanted configuration that waits for its approval",
+        facts(
+            wanted=configured("v2", models=(served(packages=(Package(arn="p/1", approval="PendingManualApproval"),)),)),
+            alarms=OK,
+        ),
+        Verdict.REFUSED,
+        "No new instance of v2 should start: the model package p/1 of churn-1 is PendingManualApproval, not Approved",
+        TO_V2,
     ),
     Case(
         "a model package that is gone",
@@ -680,7 +698,7 @@ def test_there_is_no_way_back_if_the_volumes_or_the_role_of_the_old_fleet_are_of
 
 
 def test_a_model_that_was_rejected_since_can_be_gone_back_to() -> None:
-    rejected = configured(models=(served(packages=(Package(arn="p/1", approval="Rejected"),)),))
+    rejected = configured(models=(served(packages=(REJECTED,)),))
     (change,) = planned(TO_V2, facts(current=rejected, wanted=configured("v2"), alarms=OK)).changes
     assert isinstance(change.undo, Undo)
 
@@ -967,6 +985,13 @@ def test_what_is_wrong_with_the_configuration_that_is_left_is_found_too() -> Non
         "model-cannot-start": "the artifact s3://models/x of churn-1 is gone",
         "no-way-back": "no new instance of v1 could start: the artifact s3://models/x of churn-1 is gone",
     }
+
+
+def test_a_model_that_was_rejected_is_a_warning_and_is_not_said_to_be_unable_to_start() -> None:
+    (finding,) = decide(given(), facts(current=configured(models=(served(packages=(REJECTED,)),))), NOW).findings
+    assert (finding.id, finding.severity) == ("model-not-approved", Severity.WARNING)
+    assert finding.evidence == "the model package p/1 of churn-1 is Rejected, not Approved"
+    assert finding.meaning == "no new instance of v1 should start"
 
 
 @pytest.mark.parametrize(
@@ -1383,7 +1408,7 @@ def test_a_model_is_read_with_its_artifact_and_the_state_of_its_key(aws: Embedde
     key = aws.client("kms").create_key()["KeyMetadata"]["Arn"]
     url = sagemaker.artifact(aws, "models", "m.tar.gz", kms_key=key)
     model = read(aws, session, ModelDataUrl=url)
-    assert (model.exists, model.role, model.faults) == (True, ROLE, [])
+    assert (model.exists, model.role, model.lacks) == (True, ROLE, [])
     assert model.artifacts == (
         Artifact(url=url, state="there", object="models/m.tar.gz", key=key, key_state="Enabled"),
     )
@@ -1400,7 +1425,7 @@ def test_a_key_that_nobody_here_may_look_at_is_unreadable(aws: EmbeddedAws, sess
     aws.faults.fail("kms:DescribeKey", code="AccessDeniedException", status=400)
     model = read(aws, session, ModelDataUrl=url)
     assert model.artifacts[0].key_state == "unreadable"
-    assert (model.faults, len(model.locked)) == ([], 1)
+    assert (model.lacks, len(model.locked)) == ([], 1)
     assert "kms:DescribeKey" in model.locked[0]
 
 

@@ -174,14 +174,16 @@ def _scales_out(given: Input, endpoint: Endpoint) -> bool:
 
 
 def _not_deployable(wanted: Configuration, access: tuple[Access, ...], *, launches: bool) -> str | None:
-    """Why no new instance could start on this configuration, or nobody can tell.
+    """Why no new instance could or should start on this configuration, or nobody can tell.
 
     Artifacts that are not seen or not to be read matter only if instances are to be launched; it is the stack that
-    decides what is seen.
+    decides what is seen. So do approvals: traffic may always be moved away from a model that was rejected.
     """
-    faults = wanted.faults + (barred(wanted.models, access) if launches else [])
+    faults = wanted.lacks + (barred(wanted.models, access) if launches else [])
     if faults:
         return f"No new instance of {wanted.name} could start: {'; '.join(faults)}."
+    if launches and wanted.unapproved:
+        return f"No new instance of {wanted.name} should start: {'; '.join(wanted.unapproved)}."
     unseen = wanted.locked + (wanted.unseen if launches else [])
     if unseen:
         return f"Whether a new instance of {wanted.name} could start cannot be told: {'; '.join(unseen)}."

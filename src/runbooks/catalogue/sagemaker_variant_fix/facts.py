@@ -87,9 +87,14 @@ class Configuration(Model):
         return [clause for model in self.models for clause in model.lacks] + self._volume_faults
 
     @property
+    def unapproved(self) -> list[str]:
+        """Why no new instance should start, though one could; one clause each."""
+        return [clause for model in self.models for clause in model.unapproved]
+
+    @property
     def faults(self) -> list[str]:
         """Why no new instance could or should start, one clause each."""
-        return [clause for model in self.models for clause in model.faults] + self._volume_faults
+        return self.lacks + self.unapproved
 
     @property
     def locked(self) -> list[str]:

@@ -78,7 +78,11 @@ def _faults(facts: Facts) -> list[Finding]:
     return [
         _found("model-cannot-start", Severity.CRITICAL, fault, f"no new instance of {configuration.name} could start")
         for configuration in _configurations(facts)
-        for fault in configuration.faults
+        for fault in configuration.lacks
+    ] + [
+        _found("model-not-approved", Severity.WARNING, fault, f"no new instance of {configuration.name} should start")
+        for configuration in _configurations(facts)
+        for fault in configuration.unapproved
     ]
 
 

@@ -88,9 +88,9 @@ class ServedModel(Model):
         ]
 
     @property
-    def faults(self) -> list[str]:
-        """Why no new instance could or should start with this model, one clause each."""
-        return self.lacks + [
+    def unapproved(self) -> list[str]:
+        """Why no new instance should start with this model, though one could; one clause each."""
+        return [
             f"the model package {package.arn} of {self.name} is {package.approval}, not Approved"
             for package in self.packages
             if package.approval not in {None, "Approved"}
