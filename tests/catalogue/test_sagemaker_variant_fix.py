@@ -135,6 +135,7 @@ DRIFTED = endpoint(variants=variants(5.0, 5.0))
 
 
 FORBIDDEN = Artifact(url="s3://models/x", state="forbidden")
+HIDDEN = Package(arn="p/1", approval=None, seen=False)
 REJECTED = Package(arn="p/1", approval="Rejected")
 STRANGE = Artifact(url="https://models.example.com/x", state="unknown")
 
@@ -483,6 +484,19 @@ CASES = [
         ),
         Verdict.REFUSED,
         "No new instance of v2 should start: the model package p/1 of churn-1 is PendingManualApproval, not Approved",
+        TO_V2,
+    ),
+    Case(
+        "a model package that this runbook may not see, where nothing is launched",
+        with_model(packages=(HIDDEN,)),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
+        "a model package of the wanted configuration that this runbook may not see",
+        facts(wanted=configured("v2", models=(served(packages=(HIDDEN,)),)), alarms=OK),
+        Verdict.REFUSED,
+        "Whether a new instance of v2 could start cannot be told: this runbook may not look at the model package p/1",
         TO_V2,
     ),
     Case(
@@ -1550,6 +1564,17 @@ def test_the_specification_of_a_package_that_the_container_names_is_read_and_not
     assert model.unseen == [
         f"the model package {arn} of m has no inference specification tiny, so which artifacts it has is unknown"
     ]
+
+
+def test_a_package_of_a_registry_that_this_role_may_not_see_is_told(aws: EmbeddedAws, session: AwsSession) -> None:
+    arn = "arn:aws:sagemaker:eu-central-1:210987654321:model-package/churn/1"
+    aws.faults.fail("sagemaker:DescribeModelPackage", code="AccessDeniedException")
+    model = read(aws, session, ModelPackageName=arn)
+    assert model.packages == (Package(arn=arn, approval=None, seen=False),)
+    assert (model.lacks, model.unapproved) == ([], [])
+    (finding,) = decide(given(), facts(current=configured(models=(served(packages=model.packages),))), NOW).findings
+    assert (finding.id, finding.severity) == ("artifact-not-seen", Severity.WARNING)
+    assert f"may not look at the model package {arn} of churn-1 (sagemaker:DescribeModelPackage)" in finding.evidence
 
 
 def test_a_package_and_a_model_that_are_gone_are_told(aws: EmbeddedAws, session: AwsSession) -> None:

@@ -41,13 +41,14 @@ class Artifact(Model):
 
 
 class Package(Model):
-    """A version in the model registry; `approval` is null if it does not exist.
+    """A version in the model registry; `approval` is null if it does not exist, or if it is not `seen`.
 
     `unknown` are the inference specifications that a container names and that it does not have.
     """
 
     arn: str
     approval: str | None
+    seen: bool = True
     unknown: tuple[str, ...] = ()
 
 
@@ -84,7 +85,7 @@ class ServedModel(Model):
         return found + [
             f"the model package {package.arn} of {self.name} does not exist"
             for package in self.packages
-            if package.approval is None
+            if package.approval is None and package.seen
         ]
 
     @property
@@ -109,17 +110,26 @@ class ServedModel(Model):
     @property
     def unseen(self) -> list[str]:
         """What this runbook may not look at, one clause each: it matters only if instances are launched."""
-        return [
-            f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
-            " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
-            for artifact in self.artifacts
-            if artifact.state == "forbidden"
-        ] + [
-            f"the model package {package.arn} of {self.name} has no inference specification {name}, so which artifacts"
-            " it has is unknown"
-            for package in self.packages
-            for name in package.unknown
-        ]
+        return (
+            [
+                f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
+                " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
+                for artifact in self.artifacts
+                if artifact.state == "forbidden"
+            ]
+            + [
+                f"the model package {package.arn} of {self.name} has no inference specification {name}, so which artifacts"
+                " it has is unknown"
+                for package in self.packages
+                for name in package.unknown
+            ]
+            + [
+                f"this runbook may not look at the model package {package.arn} of {self.name}"
+                " (sagemaker:DescribeModelPackage), so which artifacts it has, and whether it is approved, is unknown"
+                for package in self.packages
+                if not package.seen
+            ]
+        )
 
     @property
     def not_understood(self) -> list[str]:
@@ -172,7 +182,11 @@ def _package(aws: AwsSession, arn: str, asked: Iterable[str | None]) -> tuple[Pa
     try:
         described = aws.client("sagemaker").describe_model_package(ModelPackageName=arn)
     except ClientError as failure:
-        if not failure.response["Error"]["Message"].endswith("does not exist."):
+        error = failure.response["Error"]
+        # A registry may be another account's, whose policy does not know this role.
+        if error["Code"] == "AccessDeniedException":
+            return Package(arn=arn, approval=None, seen=False), []
+        if not error["Message"].endswith("does not exist."):
             raise
         return Package(arn=arn, approval=None), []
     known: dict[str | None, list[dict[str, Any]]] = {
