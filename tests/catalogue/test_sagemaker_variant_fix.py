@@ -13,6 +13,7 @@ from typing import Any
 import jmespath
 import pytest
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from pydantic import ValidationError
 
 from runbooks.aws.session import AwsSession
@@ -25,6 +26,7 @@ from runbooks.catalogue.sagemaker_variant_fix.access import (
     Permission,
     may_publish,
     read_access,
+    simulated,
 )
 from runbooks.catalogue.sagemaker_variant_fix.decide import decide
 from runbooks.catalogue.sagemaker_variant_fix.facts import (
@@ -217,6 +219,12 @@ CASES = [
         Facts(endpoint=DRIFTED, ends_on="v1"),
         Verdict.HAND_OFF,
         "The endpoint configuration v1 was deleted while Churn uses it",
+    ),
+    Case(
+        "SageMaker names no configuration of it",
+        Facts(endpoint=endpoint(configuration="")),
+        Verdict.HAND_OFF,
+        "SageMaker names no endpoint configuration that Churn has",
     ),
     Case(
         "the wanted configuration does not exist",
@@ -1071,6 +1079,7 @@ def test_instances_that_a_deployment_keeps_whatever_is_configured_are_told() -> 
     ("current", "says"),
     [
         (configured(models=(served(exists=False, role=None),)), "its model churn-1 does not exist any more"),
+        (configured(models=(served(role=None),)), "its model churn-1 has no execution role"),
         (one(model=None), "it has no model of its own"),
         (None, "its configuration was deleted"),
     ],
@@ -1603,6 +1612,27 @@ def test_what_is_denied_is_not_taken_for_missing(
         reads(session)
 
 
+def test_an_endpoint_without_a_configuration_is_read_as_such(session: AwsSession) -> None:
+    described = {
+        "EndpointName": "Churn",
+        "EndpointArn": f"{ARN}:endpoint/churn",
+        "EndpointStatus": "Failed",
+        "CreationTime": NOW,
+        "LastModifiedTime": NOW,
+    }
+    client = session.client("sagemaker")
+    for asked in (given(), TO_BE_MADE):
+        with Stubber(client) as sagemaker_says:
+            sagemaker_says.add_response("describe_endpoint", described)
+            seen = gather(asked, session, NOW)
+        assert (seen.endpoint, seen.current, seen.making) == (
+            endpoint(status="Failed", configuration="", variants=(), since="2026-11-21T03:00:00Z"),
+            None,
+            None,
+        )
+        assert decide(asked, seen, NOW).command == "aws sagemaker delete-endpoint --endpoint-name Churn"
+
+
 def test_the_role_of_a_silent_variant_may_be_gone(aws: EmbeddedAws, session: AwsSession) -> None:
     scenario.of("sagemaker-variant-fix")["without-metrics"].arrange(aws)
     asked = given(endpoint="churn-prediction")
@@ -1688,6 +1718,23 @@ def test_a_simulation_that_is_refused_leaves_it_unchecked(
     aws.faults.fail("iam:SimulatePrincipalPolicy", code=code, status=status)
     assert may_publish(session, ROLE) == "not checked"
     assert {each.permission for each in read_access(session, [served(role=ROLE)])} == {"not checked"}
+
+
+def test_a_simulation_that_comes_in_pages_is_read_to_its_end(session: AwsSession) -> None:
+    names = [f"arn:aws:s3:::models/{name}" for name in ("a", "b")]
+    more: list[dict[str, Any]] = [{"IsTruncated": True, "Marker": "1"}, {"IsTruncated": False}]
+    with Stubber(session.client("iam")) as iam_says:
+        for name, page in zip(names, more, strict=True):
+            decided = {"EvalResourceName": name, "EvalResourceDecision": "allowed"}
+            result = {
+                "EvalActionName": READ,
+                "EvalResourceName": "arn:${Partition}:s3:::${BucketName}/${KeyName}",
+                "EvalDecision": "allowed",
+                "ResourceSpecificResults": [decided],
+            }
+            iam_says.add_response("simulate_principal_policy", {"EvaluationResults": [result], **page})
+        answers = simulated(session, ROLE, READ, names, {})
+    assert {each.resource: each.permission for each in answers} == dict.fromkeys(names, "allowed")
 
 
 def test_a_role_that_is_gone_is_told(session: AwsSession) -> None:

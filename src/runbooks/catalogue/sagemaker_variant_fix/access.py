@@ -87,17 +87,19 @@ def simulated(
     context = [
         {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"} for key, value in told.items()
     ]
+    pages = (
+        aws.client("iam")
+        .get_paginator("simulate_principal_policy")
+        .paginate(PolicySourceArn=role, ActionNames=[action], ResourceArns=list(resources), ContextEntries=context)
+    )
     try:
-        answer = aws.client("iam").simulate_principal_policy(
-            PolicySourceArn=role, ActionNames=[action], ResourceArns=list(resources), ContextEntries=context
-        )
+        decided = dict(_decisions(result for page in pages for result in page["EvaluationResults"]))
     except ClientError as failure:
         code = failure.response["Error"]["Code"]
         if code != "NoSuchEntity" and code not in _NOT_CHECKED:
             raise
         without: Permission = "no role" if code == "NoSuchEntity" else "not checked"
         return [Access(role=role, action=action, resource=each, permission=without) for each in resources]
-    decided = dict(_decisions(answer["EvaluationResults"]))
     return [_access(role, action, resource, decided.get(resource)) for resource in resources]
 
 

@@ -38,6 +38,11 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
     if (stuck := _by_status(endpoint)) is not None:
         return stuck
     current, wanted = facts.current, facts.wanted
+    if current is None and not endpoint.configuration:
+        return hand_off(
+            f"SageMaker names no endpoint configuration that {endpoint.name} has, so what it should be is unknown.",
+            command=_look(endpoint.name),
+        )
     if current is None:
         return hand_off(
             f"The endpoint configuration {endpoint.configuration} was deleted while {endpoint.name} uses it,"
@@ -72,11 +77,13 @@ def _by_status(endpoint: Endpoint) -> Decision | None:
         case "InService":
             return None
         case "Failed":
+            again = endpoint.configuration and (
+                f" && aws sagemaker wait endpoint-deleted --endpoint-name {name} && aws sagemaker create-endpoint"
+                f" --endpoint-name {name} --endpoint-config-name {endpoint.configuration}"
+            )
             return hand_off(
                 f"{name} is Failed ({why}), and all that can be done with a failed endpoint is to delete it.",
-                command=f"aws sagemaker delete-endpoint --endpoint-name {name}"
-                f" && aws sagemaker wait endpoint-deleted --endpoint-name {name} && aws sagemaker create-endpoint"
-                f" --endpoint-name {name} --endpoint-config-name {endpoint.configuration}",
+                command=f"aws sagemaker delete-endpoint --endpoint-name {name}{again}",
             )
         case "UpdateRollbackFailed":
             return hand_off(

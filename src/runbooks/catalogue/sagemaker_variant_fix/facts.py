@@ -36,7 +36,7 @@ class Endpoint(Model):
     name: str
     arn: str
     status: str
-    configuration: str
+    configuration: str = Field(description="empty if SageMaker names none")
     pending: str | None = Field(None, description="the configuration that is being deployed")
     doing: str = Field("", description="what SageMaker is changing now, in its own words")
     failure: str | None = None
@@ -254,7 +254,7 @@ def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
         name=described["EndpointName"],
         arn=described["EndpointArn"],
         status=described["EndpointStatus"],
-        configuration=described["EndpointConfigName"],
+        configuration=described.get("EndpointConfigName", ""),
         pending=pending.get("EndpointConfigName"),
         doing=_doing([*pending.get("ProductionVariants", ()), *described.get("ProductionVariants", ())]),
         failure=described.get("FailureReason"),

@@ -61,7 +61,7 @@ def _case(endpoint: Endpoint, facts: Facts) -> list[Finding]:
     models = ", ".join(model.name for model in facts.current.models) if facts.current else "unknown"
     evidence = (
         f"{endpoint.arn} is {endpoint.status} since {endpoint.since}; reason: {endpoint.failure}; configuration"
-        f" {endpoint.configuration}; models {models}; variants {variants}; rollback alarms"
+        f" {endpoint.configuration or 'unknown'}; models {models}; variants {variants}; rollback alarms"
         f" {', '.join(endpoint.alarms) or 'none'}; logs /aws/sagemaker/Endpoints/{endpoint.name};"
         f" console {_console(endpoint)}; how updates are rolled back {_GUARDRAILS}"
     )
@@ -267,13 +267,17 @@ def _silent(facts: Facts) -> list[Finding]:
         "no role": "its role does not exist any more",
     }
     models = {variant.name: variant.model for variant in facts.current.variants} if facts.current else {}
+    there = {model.name for model in facts.current.models if model.exists} if facts.current else set()
 
     def unread(variant: str) -> str:
         """Why there was no role to ask about."""
         if facts.current is None:
-            return "its configuration was deleted, so which role it has is unknown"
+            gone = "was deleted" if facts.endpoint and facts.endpoint.configuration else "is not named by SageMaker"
+            return f"its configuration {gone}, so which role it has is unknown"
         if models.get(variant) is None:
             return "it has no model of its own, and so no role"
+        if models[variant] in there:
+            return f"its model {models[variant]} has no execution role, and nothing to publish metrics as"
         return f"its model {models[variant]} does not exist any more, so which role it has is unknown"
 
     return [

@@ -110,26 +110,25 @@ class ServedModel(Model):
     @property
     def unseen(self) -> list[str]:
         """What this runbook may not look at, one clause each: it matters only if instances are launched."""
-        return (
-            [
-                f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
-                " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
-                for artifact in self.artifacts
-                if artifact.state == "forbidden"
-            ]
-            + [
-                f"the model package {package.arn} of {self.name} has no inference specification {name}, so which artifacts"
-                " it has is unknown"
-                for package in self.packages
+        found = [
+            f"this runbook may not look whether the artifact {artifact.url} of {self.name} is there (the stack's"
+            " parameters ModelBuckets and ModelsAccount say which buckets it may look into)"
+            for artifact in self.artifacts
+            if artifact.state == "forbidden"
+        ]
+        for package in self.packages:
+            if not package.seen:
+                found.append(
+                    f"this runbook may not look at the model package {package.arn} of {self.name}"
+                    " (sagemaker:DescribeModelPackage), so which artifacts it has, and whether it is approved, is"
+                    " unknown"
+                )
+            found += [
+                f"the model package {package.arn} of {self.name} has no inference specification {name}, so which"
+                " artifacts it has is unknown"
                 for name in package.unknown
             ]
-            + [
-                f"this runbook may not look at the model package {package.arn} of {self.name}"
-                " (sagemaker:DescribeModelPackage), so which artifacts it has, and whether it is approved, is unknown"
-                for package in self.packages
-                if not package.seen
-            ]
-        )
+        return found
 
     @property
     def not_understood(self) -> list[str]:

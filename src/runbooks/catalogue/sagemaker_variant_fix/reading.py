@@ -10,7 +10,12 @@ from runbooks.aws.session import AwsSession
 
 
 def describe_configuration(aws: AwsSession, name: str) -> dict[str, Any] | None:
-    """The endpoint configuration of that name; None if there is none. Calls: sagemaker DescribeEndpointConfig."""
+    """The endpoint configuration of that name; None if there is none. Calls: sagemaker DescribeEndpointConfig.
+
+    An empty name is that of none.
+    """
+    if not name:
+        return None
     try:
         found: dict[str, Any] = aws.client("sagemaker").describe_endpoint_config(EndpointConfigName=name)
     except ClientError as failure:
