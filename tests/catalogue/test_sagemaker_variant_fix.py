@@ -328,6 +328,21 @@ CASES = [
         "has no production variant C",
         given(instance_counts={"C": 2}),
     ),
+    *(
+        Case(
+            f"{field} of a shadow variant",
+            facts(endpoint(variants=variants(5.0, 5.0), shadows=("S",))),
+            Verdict.REFUSED,
+            "S is a shadow variant of Churn: it gets a copy of the traffic and answers nobody",
+            given(**{field: value}),
+        )
+        for field, value in (
+            ("weights", {"A": 9.0, "B": 1.0, "S": 1.0}),
+            ("instance_counts", {"S": 2}),
+            ("new_models", {"S": "churn-2"}),
+            ("new_instance_types", {"S": "ml.m5.large"}),
+        )
+    ),
     Case(
         "another model for a variant that there is not",
         facts(DRIFTED),

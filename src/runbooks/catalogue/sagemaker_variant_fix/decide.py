@@ -53,7 +53,7 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
         return refused(f"There is no endpoint configuration {facts.ends_on}.")
     unfit = (
         _kind_unfit(given, facts, current, wanted)
-        or _input_unfit(given, current, wanted)
+        or _input_unfit(given, endpoint, current, wanted)
         or _not_to_be_made(facts.making)
         or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
         or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
@@ -138,9 +138,20 @@ def _kind_unfit(given: Input, facts: Facts, current: Configuration, wanted: Conf
     return None
 
 
-def _input_unfit(given: Input, current: Configuration, wanted: Configuration) -> str | None:
+def _input_unfit(given: Input, endpoint: Endpoint, current: Configuration, wanted: Configuration) -> str | None:
     """Why what is asked for does not fit the endpoint's variants."""
     known, weights = _names(current), wanted_weights(given, wanted)
+    named = weights.keys() | {
+        *(given.instance_counts or ()),
+        *(given.new_models or ()),
+        *(given.new_instance_types or ()),
+    }
+    shadows = [name for name in endpoint.shadows if name in named]
+    if shadows:
+        return (
+            f"{shadows[0]} is a shadow variant of {given.endpoint}: it gets a copy of the traffic and answers nobody,"
+            " so it has no part in the split, and this runbook changes production variants only."
+        )
     if weights.keys() != known:
         return (
             f"The weights are of {', '.join(sorted(weights))}, but the production variants of {given.endpoint} are"
