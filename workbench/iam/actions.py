@@ -389,6 +389,9 @@ _ENDPOINT = _of_endpoint("endpoint", "EndpointName")
 _ENDPOINT_CONFIG = _of_endpoint("endpoint-config", "EndpointConfigName")
 
 _TABLE: dict[str, tuple[Rule, ...]] = {
+    "application-autoscaling:DescribeScalableTargets": (
+        _may("application-autoscaling:DescribeScalableTargets", _everything),
+    ),
     "cloudwatch:DescribeAlarms": (_may("cloudwatch:DescribeAlarms", _alarms),),
     "cloudwatch:GetMetricData": (_may("cloudwatch:GetMetricData", _everything),),
     "dynamodb:BatchGetItem": _each(_batched("BatchGetItem")),
@@ -562,6 +565,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
 
 UNSCOPABLE = frozenset(
     {
+        "application-autoscaling:DescribeScalableTargets",
         "cloudwatch:DescribeAlarms",  # on less than that, it answers with no composite alarm
         "cloudwatch:GetMetricData",
         "dynamodb:ListStreams",
