@@ -57,6 +57,7 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
     what_the_probe_rests_on,
     what_the_weights_rest_on,
 )
+from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled
 from runbooks.model import Change, Decision, Irreversible, NothingToUndo, Severity, Undo, Verdict
 from runbooks.policy import explain
 from workbench import scenario
@@ -132,6 +133,14 @@ def facts(
     )
 
 
+SCALED = (Scaled(variant="A", minimum=1, maximum=4),)
+LARGER = configured(
+    "v2",
+    variants=tuple(
+        ConfiguredVariant(name=name, model="churn-1", weight=weight, instance_type="ml.m5.xlarge")
+        for name, weight in SPLIT.items()
+    ),
+)
 OK = (Alarm(name="errors", state="OK"),)
 DRIFTED = endpoint(variants=variants(5.0, 5.0))
 
@@ -371,6 +380,55 @@ CASES = [
         Verdict.REFUSED,
         "has an execution role of its own",
         TO_BE_MADE,
+    ),
+    Case(
+        "another instance type of a variant that is a scalable target",
+        facts(wanted=LARGER, alarms=OK, scaling=SCALED),
+        Verdict.REFUSED,
+        "A is a scalable target of Application Auto Scaling, and SageMaker changes the instance type of none;",
+        TO_V2,
+    ),
+    Case(
+        "another instance type of a variant of which nobody can tell whether it is a scalable target",
+        facts(wanted=LARGER, alarms=OK, scaling=None),
+        Verdict.REFUSED,
+        "Whether A may get another instance type cannot be told",
+        TO_V2,
+    ),
+    Case(
+        "another instance type of a variant that is none",
+        facts(wanted=LARGER, alarms=OK),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v2",
+        TO_V2,
+    ),
+    Case(
+        "another model for a variant that is a scalable target",
+        facts(wanted=configured("v2", models=(served("churn-2"),)), alarms=OK, scaling=SCALED),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v2",
+        TO_V2,
+    ),
+    *(
+        Case(
+            f"{count} instances of a variant that is kept between 1 and 4",
+            facts(scaling=SCALED, resizes=True),
+            verdict,
+            says,
+            given(instance_counts={"A": count}),
+        )
+        for count, verdict, says in (
+            (1, Verdict.REMEDIABLE, "is to have 1 instances of A"),
+            (4, Verdict.REMEDIABLE, "is to have 4 instances of A"),
+            (5, Verdict.REFUSED, "Auto Scaling keeps A between 1 and 4 instances, and 5 are asked for"),
+        )
+    ),
+    Case(
+        "instances of a variant of which nobody can tell whether it is a scalable target",
+        facts(scaling=None, resizes=True),
+        Verdict.REMEDIABLE,
+        "is to have 3 instances of A",
+        given(instance_counts={"A": 3}),
     ),
     Case("a configuration that is made already", facts(), Verdict.HEALTHY, "in service on v1", TO_BE_MADE),
     Case("a model that is gone", with_model(exists=False), Verdict.REFUSED, "the model churn-1 does not exist"),
@@ -1079,6 +1137,19 @@ def test_a_role_that_may_not_look_at_the_rollback_alarms_is_a_warning() -> None:
     assert alarm in finding.evidence
 
 
+def test_that_application_auto_scaling_may_set_a_count_again_is_told() -> None:
+    asked = given(instance_counts={"A": 3})
+    assert found(facts(scaling=SCALED, resizes=True), asked) == {
+        "variant-scales": "Application Auto Scaling keeps A between 1 and 4 instances, and 3 are asked for"
+    }
+    assert found(facts(scaling=None, resizes=True), asked) == {
+        "scaling-not-seen": "this runbook may not look whether A is a scalable target"
+        " (application-autoscaling:DescribeScalableTargets)"
+    }
+    for as_it_is in (given(), given(instance_counts={"A": 2})):
+        assert found(facts(scaling=SCALED), as_it_is) == found(facts(scaling=None), as_it_is) == {}
+
+
 def test_instances_that_a_deployment_keeps_whatever_is_configured_are_told() -> None:
     sized = tuple(
         ConfiguredVariant(name=name, model="churn-1", weight=SPLIT[name], instances=count)
@@ -1772,6 +1843,47 @@ def test_the_alarms_are_read_with_their_kind(aws: EmbeddedAws, session: AwsSessi
     )
     (alarm,) = gather(asked, session, aws.clock.now()).alarms
     assert (alarm.state, alarm.composite) == ("OK", True)
+
+
+# -- what scales by itself ---------------------------------------------------------------------------------------------
+
+
+def test_scalable_targets_are_read_of_the_variants_that_they_matter_for(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["other-type-of-a-variant-that-scales"].arrange(aws)
+    sagemaker.scale(aws, "another", "current", 1, 9)
+    read = {
+        name: gather(given(endpoint="churn-prediction", **more), session, aws.clock.now()).scaling
+        for name, more in {
+            "weights": {"weights": {"current": 1.0, "candidate": 1.0}},
+            "counts": {"instance_counts": {"candidate": 3}},
+            "other counts": {"instance_counts": {"current": 3}},
+            "types": {"endpoint_configuration": "churn-v2"},
+            "made types": {"new_instance_types": {"candidate": "ml.m5.xlarge"}},
+            "made models": {"new_models": {"candidate": "churn-7"}},
+        }.items()
+    }
+    scales = (Scaled(variant="candidate", minimum=1, maximum=4),)
+    assert read == {
+        "weights": (),
+        "counts": scales,
+        "other counts": (),
+        "types": scales,
+        "made types": scales,
+        "made models": (),
+    }
+
+
+def test_a_fix_of_weights_asks_nothing_of_application_auto_scaling(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["weights-drifted"].arrange(aws)
+    aws.faults.fail("application-autoscaling:DescribeScalableTargets", code="AccessDeniedException")
+    asked = given(endpoint="churn-prediction")
+    assert decide(asked, gather(asked, session, aws.clock.now()), NOW).verdict is Verdict.REMEDIABLE
+    sized = given(endpoint="churn-prediction", instance_counts={"current": 3})
+    assert gather(sized, session, aws.clock.now()).scaling is None
+    aws.faults.clear()
+    aws.faults.fail("application-autoscaling:DescribeScalableTargets", code="InternalServiceException", status=400)
+    with pytest.raises(ClientError, match="InternalServiceException"):
+        gather(sized, session, aws.clock.now())
 
 
 # -- a configuration that is made --------------------------------------------------------------------------------------

@@ -722,6 +722,18 @@ def test_containers_that_are_invoked_directly_say_that_they_are_not_faked(aws: E
         world.runtime.invoke_endpoint(EndpointName="many", Body=b"[1]")
 
 
+def test_another_instance_type_of_a_scalable_target_says_that_it_is_not_faked(aws: EmbeddedAws) -> None:
+    world = World(aws)
+    variants = world.client.describe_endpoint_config(EndpointConfigName="v2")["ProductionVariants"]
+    variants[0]["InstanceType"] = "ml.m5.xlarge"
+    world.client.create_endpoint_config(EndpointConfigName="larger", ProductionVariants=variants)
+    sagemaker.scale(aws, ENDPOINT, "A", 1, 4)
+    with pytest.raises(ClientError, match="another instance type of A, which is a scalable target"):
+        world.update(EndpointConfigName="larger")
+    world.update()
+    assert world.seen() == ("Updating", "v1")
+
+
 def test_volumes_with_a_key_that_cannot_be_used_say_that_they_are_not_faked(aws: EmbeddedAws) -> None:
     world = World(aws)
     key = aws.client("kms").create_key()["KeyMetadata"]

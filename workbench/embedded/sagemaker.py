@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
+from moto.applicationautoscaling.models import applicationautoscaling_backends
 from moto.cloudwatch.models import cloudwatch_backends
 from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
@@ -50,6 +51,7 @@ __all__ = [
     "deploy",
     "model",
     "package",
+    "scale",
     "script",
     "traffic",
 ]
@@ -331,6 +333,7 @@ class SageMaker:
             deployment = endpoint.deployment
         fleet = self._fleet(wanted, now)
         self._check_deployment(endpoint, fleet, deployment)
+        self._check_scaling(endpoint, fleet)
         if given.get("RetainAllVariantProperties"):
             excluded = {each["VariantPropertyType"] for each in given.get("ExcludeRetainedVariantProperties", ())}
             _retain(endpoint, fleet, excluded)
@@ -352,6 +355,17 @@ class SageMaker:
                 raise NotImplementedError(f"a rollback alarm that does not exist: {alarm['AlarmName']}")
             if known[alarm["AlarmName"]].rule:
                 raise NotImplementedError(f"a rollback alarm that is a composite one: {alarm['AlarmName']}")
+
+    def _check_scaling(self, endpoint: Endpoint, fleet: Fleet) -> None:
+        backend = applicationautoscaling_backends[self._account][self._region]
+        targets = backend.targets.get("sagemaker:variant:DesiredInstanceCount", {})
+        types = {variant.name: variant.content.get("InstanceType") for variant in fleet.variants}
+        for variant in endpoint.deployed.variants:
+            scales = f"endpoint/{endpoint.name}/variant/{variant.name}" in targets
+            if scales and types.get(variant.name) != variant.content.get("InstanceType"):
+                raise NotImplementedError(
+                    f"another instance type of {variant.name}, which is a scalable target, or none"
+                )
 
     def _update_weights(self, given: Given) -> dict[str, Any]:
         endpoint = self._changeable(given)
@@ -817,6 +831,17 @@ def traffic(
         for variant, count in counts.items()
     ]
     aws.client("cloudwatch").put_metric_data(Namespace="AWS/SageMaker", MetricData=data)
+
+
+def scale(aws: EmbeddedAws, endpoint: str, variant: str, minimum: int, maximum: int) -> None:
+    """Registers a variant with Application Auto Scaling, which keeps its instances between the two."""
+    aws.client("application-autoscaling").register_scalable_target(
+        ServiceNamespace="sagemaker",
+        ResourceId=f"endpoint/{endpoint}/variant/{variant}",
+        ScalableDimension="sagemaker:variant:DesiredInstanceCount",
+        MinCapacity=minimum,
+        MaxCapacity=maximum,
+    )
 
 
 def composite_alarm(aws: EmbeddedAws, name: str, *of: str) -> str:

@@ -216,6 +216,23 @@ def not_approved(aws: EmbeddedAws) -> None:
     in_service(aws, approval="PendingManualApproval")
 
 
+def other_type_and_scales(aws: EmbeddedAws) -> None:
+    """The new configuration has larger instances, and Application Auto Scaling counts those of the candidate."""
+    candidate_broken(aws)
+    client = aws.client("sagemaker")
+    variants = client.describe_endpoint_config(EndpointConfigName=NEW)["ProductionVariants"]
+    client.delete_endpoint_config(EndpointConfigName=NEW)
+    client.create_endpoint_config(
+        EndpointConfigName=NEW, ProductionVariants=[variant | {"InstanceType": "ml.m5.xlarge"} for variant in variants]
+    )
+    sagemaker.scale(aws, ENDPOINT, CANDIDATE, 1, 4)
+
+
+def scales(aws: EmbeddedAws) -> None:
+    """Application Auto Scaling counts the instances of a variant."""
+    sagemaker.scale(aws, ENDPOINT, CURRENT, 1, 4)
+
+
 def alarm_rings(aws: EmbeddedAws) -> None:
     """The alarm that is to guard the deployment looks at the old fleet too."""
     candidate_broken(aws)
@@ -458,6 +475,14 @@ SCENARIOS = (
     ),
     replace(
         STANDARD,
+        name="counts-of-a-variant-that-scales",
+        title="A variant gets another instance that Application Auto Scaling counts too: a finding, and no failure",
+        event="weights-and-counts",
+        arrange=drifted_and_then(scales),
+        world_after=told(OLD, AS_CONFIGURED, current=3),
+    ),
+    replace(
+        STANDARD,
         name="without-metrics",
         title="A variant publishes no metrics: a finding, and no failure",
         arrange=without_metrics,
@@ -657,6 +682,13 @@ SCENARIOS = (
         "Refused",
         of=DEPLOYED,
         arrange=alarm_is_composite,
+    ),
+    failing(
+        "other-type-of-a-variant-that-scales",
+        "A variant that is a scalable target would get another instance type",
+        "Refused",
+        of=DEPLOYED,
+        arrange=other_type_and_scales,
     ),
     failing("alarm-rings", "The rollback alarm rings already", "Refused", of=DEPLOYED, arrange=alarm_rings),
     failing("serverless", "The variant is serverless", "Refused", event="as-configured", arrange=serverless),

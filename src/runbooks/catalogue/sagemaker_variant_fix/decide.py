@@ -12,6 +12,7 @@ from runbooks.catalogue.sagemaker_variant_fix.findings import findings, not_prob
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.making import Making
 from runbooks.catalogue.sagemaker_variant_fix.plan import IN_PROGRESS, changes
+from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled
 from runbooks.catalogue.sagemaker_variant_fix.split import (
     desired_weights,
     drifted,
@@ -54,6 +55,7 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
     unfit = (
         _kind_unfit(given, facts, current, wanted)
         or _input_unfit(given, endpoint, current, wanted)
+        or _not_while_it_scales(given, endpoint, facts.scaling, current.retyped(wanted))
         or _not_to_be_made(facts.making)
         or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
         or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
@@ -165,6 +167,31 @@ def _input_unfit(given: Input, endpoint: Endpoint, current: Configuration, wante
     strangers = sorted(((given.new_models or {}) | (given.new_instance_types or {})).keys() - known)
     if strangers:
         return f"{given.endpoint} has no production variant {strangers[0]} that could be made otherwise."
+    return None
+
+
+def _not_while_it_scales(
+    given: Input, endpoint: Endpoint, scaling: tuple[Scaled, ...] | None, retyped: list[str]
+) -> str | None:
+    """Why Application Auto Scaling is in the way: of another instance type always, of counts beyond its limits."""
+    if scaling is None and retyped:
+        return (
+            f"Whether {retyped[0]} may get another instance type cannot be told: this runbook may not look whether it"
+            " is a scalable target (application-autoscaling:DescribeScalableTargets)."
+        )
+    counts = resized(given, endpoint)
+    for each in scaling or ():
+        if each.variant in retyped:
+            return (
+                f"{each.variant} is a scalable target of Application Auto Scaling, and SageMaker changes the instance"
+                " type of none; deregister it first, and register it again afterwards."
+            )
+        count = counts.get(each.variant)
+        if count is not None and not each.minimum <= count <= each.maximum:
+            return (
+                f"Application Auto Scaling keeps {each.variant} between {each.minimum} and {each.maximum} instances,"
+                f" and {count} are asked for; change its limits first."
+            )
     return None
 
 

@@ -17,6 +17,7 @@ from runbooks.catalogue.sagemaker_variant_fix.making import Making, asks_for_ano
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic, read_traffic
 from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, moment, read_model
 from runbooks.catalogue.sagemaker_variant_fix.reading import describe_configuration, is_missing
+from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled, read_scaling
 from runbooks.model import Model, digest
 
 
@@ -81,6 +82,11 @@ class Configuration(Model):
     volume_key: str | None = None
     volume_key_state: str | None = None
 
+    def retyped(self, wanted: Configuration) -> list[str]:
+        """The variants that have another instance type there."""
+        types = {variant.name: variant.instance_type for variant in wanted.variants}
+        return [each.name for each in self.variants if types.get(each.name, each.instance_type) != each.instance_type]
+
     @property
     def lacks(self) -> list[str]:
         """What an instance needs to start and has not, one clause each."""
@@ -143,6 +149,10 @@ class Facts(Model):
         default_factory=dict, description="of variants without metrics: whether their role may publish them"
     )
     access: tuple[Access, ...] = Field((), description="what the models' roles may do")
+    scaling: tuple[Scaled, ...] | None = Field(
+        (),
+        description="the scalable targets among the variants whose count or instance type is to change; null if unseen",
+    )
     making: Making | None = Field(None, description="the configuration that is to be made; null if none is")
 
 
@@ -151,7 +161,8 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
 
     Calls: sagemaker DescribeEndpoint, DescribeEndpointConfig, DescribeModel, DescribeModelPackage,
     ListInferenceComponents; s3 HeadObject, ListObjectsV2; kms DescribeKey; cloudwatch DescribeAlarms, GetMetricData;
-    iam SimulatePrincipalPolicy; of a configuration that is to be made, sagemaker ListTags.
+    iam SimulatePrincipalPolicy; of a configuration that is to be made, sagemaker ListTags; of variants whose instance
+    count or type is to change, application-autoscaling DescribeScalableTargets.
     """
     endpoint = _endpoint(given, aws)
     if endpoint is None:
@@ -180,6 +191,7 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
         traffic=traffic,
         may_publish=_may_publish(aws, current, traffic),
         access=_access(aws, current, wanted, alarms),
+        scaling=_scaling(given, aws, endpoint, current, wanted),
         making=making,
     )
 
@@ -350,6 +362,14 @@ def _access(
     if current is not None and current != wanted:
         found += read_access(aws, current.models)
     return tuple(dict.fromkeys(found))
+
+
+def _scaling(
+    given: Input, aws: AwsSession, endpoint: Endpoint, current: Configuration | None, wanted: Configuration | None
+) -> tuple[Scaled, ...] | None:
+    """The scalable targets among the variants for which it matters: weights are nothing to Application Auto Scaling."""
+    concerned = {*(given.instance_counts or ()), *(current.retyped(wanted) if current and wanted else ())}
+    return read_scaling(aws, endpoint.name, [each.name for each in endpoint.variants if each.name in concerned])
 
 
 def _may_publish(aws: AwsSession, current: Configuration | None, traffic: tuple[Traffic, ...]) -> dict[str, Permission]:

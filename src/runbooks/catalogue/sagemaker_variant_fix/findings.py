@@ -6,7 +6,7 @@ from runbooks.catalogue.sagemaker_variant_fix.access import LOOK, barred, doubtf
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.plan import no_way_back
-from runbooks.catalogue.sagemaker_variant_fix.split import desired_weights, drifted, share, wanted_weights
+from runbooks.catalogue.sagemaker_variant_fix.split import desired_weights, drifted, resized, share, wanted_weights
 from runbooks.model import Finding, Severity
 
 _GUARDRAILS = "https://docs.aws.amazon.com/sagemaker/latest/dg/deployment-guardrails-rolling.html"
@@ -26,6 +26,7 @@ def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
         *_not_seen(facts),
         *_not_read(facts),
         *_alarms_not_read(facts),
+        *_scaling(given, endpoint, facts),
         *_retained(given, endpoint, facts),
         *_errors(facts),
         *_drift(given, endpoint, facts.wanted),
@@ -150,6 +151,33 @@ def _alarms_not_read(facts: Facts) -> list[Finding]:
         )
         for each in facts.access
         if each.action == LOOK and each.permission != "allowed"
+    ]
+
+
+def _scaling(given: Input, endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """Application Auto Scaling sets instance counts too, whatever a run has set."""
+    counts = resized(given, endpoint)
+    if facts.scaling is None:
+        return [
+            _found(
+                "scaling-not-seen",
+                Severity.WARNING,
+                f"this runbook may not look whether {name} is a scalable target"
+                " (application-autoscaling:DescribeScalableTargets)",
+                "Application Auto Scaling may set another instance count again",
+            )
+            for name in counts
+        ]
+    return [
+        _found(
+            "variant-scales",
+            Severity.WARNING,
+            f"Application Auto Scaling keeps {each.variant} between {each.minimum} and {each.maximum} instances, and"
+            f" {counts[each.variant]} are asked for",
+            "it may set another instance count again",
+        )
+        for each in facts.scaling
+        if each.variant in counts
     ]
 
 
