@@ -36,6 +36,7 @@ from runbooks.catalogue.sagemaker_variant_fix.facts import (
     Endpoint,
     Facts,
     Variant,
+    configuration_of,
     gather,
     recheck_creation,
     recheck_deployment,
@@ -46,12 +47,16 @@ from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.making import Making, content_of, content_wanted, name_for
 from runbooks.catalogue.sagemaker_variant_fix.metrics import Traffic
 from runbooks.catalogue.sagemaker_variant_fix.models import Artifact, Package, ServedModel, artifact_at, read_model
-from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SCALE_IN, SCALE_OUT, SET
 from runbooks.catalogue.sagemaker_variant_fix.progress import (
     configuration_is_in_service,
     configuration_is_there,
     every_variant_has_answered,
+    instances_are_added,
+    instances_are_removed,
     weights_are_set,
+    what_scaling_in_rests_on,
+    what_scaling_out_rests_on,
     what_the_creation_rests_on,
     what_the_deployment_rests_on,
     what_the_probe_rests_on,
@@ -92,6 +97,24 @@ def variants(a: float = 9.0, b: float = 1.0, **more: Any) -> tuple[Variant, ...]
             | more
         )
         for name, weight in (("A", a), ("B", b))
+    )
+
+
+def changed(name: str, **update: Any) -> Configuration:
+    """A configuration whose first variant is another one."""
+    first, second = configured().variants
+    return configured(name, variants=(first.model_copy(update=update), second))
+
+
+def of_inferentia(name: str) -> Configuration:
+    return changed(name, instance_type="ml.inf1.xlarge")
+
+
+def counted(a: int, b: int, *, running: int | None = None) -> tuple[Variant, ...]:
+    """Variants that are told these numbers of instances, which run unless another number does."""
+    return tuple(
+        variant.model_copy(update={"desired_instances": told, "current_instances": running or told})
+        for variant, told in zip(variants(), (a, b), strict=True)
     )
 
 
@@ -141,13 +164,14 @@ LARGER = configured(
         for name, weight in SPLIT.items()
     ),
 )
-OK = (Alarm(name="errors", state="OK"),)
+OK = (Alarm(name="errors", state="OK", endpoints=("churn",), rings_after=60),)
 DRIFTED = endpoint(variants=variants(5.0, 5.0))
 
 
 FORBIDDEN = Artifact(url="s3://models/x", state="forbidden")
 HIDDEN = Package(arn="p/1", approval=None, seen=False)
 REJECTED = Package(arn="p/1", approval="Rejected")
+SOLD = Package(arn="p/1", approval="Approved", marketplace=True)
 STRANGE = Artifact(url="https://models.example.com/x", state="unknown")
 
 
@@ -412,7 +436,7 @@ CASES = [
     *(
         Case(
             f"{count} instances of a variant that is kept between 1 and 4",
-            facts(scaling=SCALED, resizes=True),
+            facts(scaling=SCALED),
             verdict,
             says,
             given(instance_counts={"A": count}),
@@ -425,7 +449,7 @@ CASES = [
     ),
     Case(
         "instances of a variant of which nobody can tell whether it is a scalable target",
-        facts(scaling=None, resizes=True),
+        facts(scaling=None),
         Verdict.REMEDIABLE,
         "is to have 3 instances of A",
         given(instance_counts={"A": 3}),
@@ -446,14 +470,14 @@ CASES = [
     ),
     Case(
         "an artifact that this runbook may not see, and a variant that grows",
-        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),)), resizes=True),
+        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),))),
         Verdict.REFUSED,
         "Whether a new instance of v1 could start cannot be told: this runbook may not look whether the artifact",
         given(instance_counts={"A": 3}),
     ),
     Case(
         "an artifact that this runbook may not see, and a variant that shrinks",
-        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),)), resizes=True),
+        facts(current=configured(models=(served(artifacts=(FORBIDDEN,)),))),
         Verdict.REMEDIABLE,
         "is to have 1 instances of A",
         given(instance_counts={"A": 1}),
@@ -531,6 +555,38 @@ CASES = [
         "is on v1 instead of v2",
         TO_V2,
     ),
+    *(
+        Case(
+            f"a deployment of {name}",
+            facts(current=before, wanted=after, alarms=OK),
+            Verdict.REFUSED,
+            f"{says}, and of such endpoints SageMaker moves all traffic at once and watches no alarm",
+            TO_V2,
+        )
+        for name, before, after, says in (
+            ("Inf1", configured(), of_inferentia("v2"), "v2 runs A on ml.inf1.xlarge"),
+            ("what is off Inf1", of_inferentia("v1"), configured("v2"), "v1 runs A on ml.inf1.xlarge"),
+            (
+                "Elastic Inference",
+                configured(),
+                changed("v2", accelerated=True),
+                "v2 runs A on instances with Elastic Inference",
+            ),
+            (
+                "a product of AWS Marketplace",
+                configured(),
+                configured("v2", models=(served(packages=(SOLD,)),)),
+                "v2 serves churn-1 from AWS Marketplace",
+            ),
+        )
+    ),
+    Case(
+        "another instance type for a variant with instance pools",
+        facts(current=changed("v1", pooled=True)),
+        Verdict.REFUSED,
+        "The instances of A come from pools of several types",
+        given(new_instance_types={"A": "ml.m5.xlarge"}),
+    ),
     Case(
         "an alarm that is a composite one",
         facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="OK", composite=True),)),
@@ -552,7 +608,7 @@ CASES = [
     ),
     Case(
         "a model package that was rejected, and a variant that grows",
-        facts(current=configured(models=(served(packages=(REJECTED,)),)), resizes=True),
+        facts(current=configured(models=(served(packages=(REJECTED,)),))),
         Verdict.REFUSED,
         "No new instance of v1 should start: the model package p/1 of churn-1 is Rejected, not Approved",
         given(instance_counts={"A": 3}),
@@ -661,7 +717,7 @@ CASES = [
     ),
     Case(
         "another number of instances is asked for",
-        facts(resizes=True),
+        facts(),
         Verdict.REMEDIABLE,
         "Churn is to have 3 instances of B.",
         given(instance_counts={"A": 2, "B": 3}),
@@ -682,7 +738,7 @@ CASES = [
     ),
     Case(
         "weights and instance counts differ",
-        facts(DRIFTED, resizes=True),
+        facts(DRIFTED),
         Verdict.REMEDIABLE,
         "instead of A=9 (90 %), B=1 (10 %), and is to have 3 instances of B.",
         given(instance_counts={"B": 3}),
@@ -820,21 +876,31 @@ def test_drift_is_one_call_with_the_variants_that_differ_and_the_old_weights_as_
     assert decision.resolved == {"weights": {"A": 9.0, "B": 3.0}}
 
 
-def test_counts_are_changed_only_of_the_variants_that_they_are_asked_for() -> None:
-    asked = given(weights={"A": 9.0, "B": 3.0}, instance_counts={"A": 4})
-    (change,) = planned(asked, facts(resizes=True)).changes
-    assert change.parameters["DesiredWeightsAndCapacities"] == [
-        {"VariantName": "A", "DesiredInstanceCount": 4},
-        {"VariantName": "B", "DesiredWeight": 3.0},
+def test_instances_come_before_the_traffic_and_go_after_it_each_with_an_inverse_of_its_own() -> None:
+    asked = given(weights={"A": 9.0, "B": 3.0}, instance_counts={"A": 1, "B": 4})
+    more, weights, fewer = planned(asked, facts()).changes
+    assert [change.phase for change in (more, weights, fewer)] == [SCALE_OUT, SET, SCALE_IN]
+    for change, after, before in (
+        (more, {"VariantName": "B", "DesiredInstanceCount": 4}, {"VariantName": "B", "DesiredInstanceCount": 2}),
+        (weights, {"VariantName": "B", "DesiredWeight": 3.0}, {"VariantName": "B", "DesiredWeight": 1.0}),
+        (fewer, {"VariantName": "A", "DesiredInstanceCount": 1}, {"VariantName": "A", "DesiredInstanceCount": 2}),
+    ):
+        assert change.parameters["DesiredWeightsAndCapacities"] == [after]
+        assert isinstance(change.undo, Undo)
+        assert change.undo.parameters["DesiredWeightsAndCapacities"] == [before]
+    assert [(change.was, change.becomes) for change in (more, fewer)] == [
+        ("instances B=2", "instances B=4"),
+        ("instances A=2", "instances A=1"),
     ]
-    assert isinstance(change.undo, Undo)
-    assert change.undo.parameters["DesiredWeightsAndCapacities"] == [
-        {"VariantName": "A", "DesiredInstanceCount": 2},
-        {"VariantName": "B", "DesiredWeight": 1.0},
-    ]
-    assert shows(change, described({"A": 9.0, "B": 3.0}, A=4)) == (True, False)
-    assert shows(change, described({"A": 9.0, "B": 1.0}, A=2)) == (False, True)
-    assert shows(change, described({"A": 9.0, "B": 3.0}, A=3)) == (False, False)
+
+
+def test_weights_can_be_undone_though_somebody_has_set_the_instance_counts_since() -> None:
+    more, weights = planned(given(weights={"A": 9.0, "B": 3.0}, instance_counts={"A": 4}), facts()).changes
+    assert shows(more, described({"A": 9.0, "B": 3.0}, A=4)) == (True, False)
+    assert shows(more, described({"A": 9.0, "B": 1.0}, A=2)) == (False, True)
+    scaled = described({"A": 9.0, "B": 3.0}, A=3)
+    assert shows(more, scaled) == (False, False)
+    assert shows(weights, scaled) == (True, False)
 
 
 def test_weights_are_recognised_in_the_services_precision() -> None:
@@ -862,7 +928,19 @@ def test_a_configuration_is_deployed_blue_green_with_the_alarms_and_retains_what
         "EndpointConfigName": "v1",
         "RetainAllVariantProperties": True,
     }
-    assert decision.resolved == {"weights": SPLIT, "rollback_alarms": ["errors"]}
+    assert decision.resolved == {
+        "weights": SPLIT,
+        "endpoint_configuration": "v2",
+        "rollback_alarms": ["errors"],
+    }
+
+
+def test_a_configuration_is_asked_for_by_the_name_that_it_has_itself() -> None:
+    asked = given(endpoint_configuration="V2", rollback_alarms=["errors"])
+    decision = planned(asked, facts(wanted=configured("v2"), alarms=OK))
+    resolved = Input.model_validate(asked.model_dump() | decision.resolved)
+    assert resolved.endpoint_configuration == "v2"
+    assert configuration_is_in_service(resolved, facts(endpoint(configuration="v2"))).state == "settled"
 
 
 def test_a_configuration_is_made_before_it_is_deployed_and_everything_of_it_is_literal() -> None:
@@ -906,6 +984,22 @@ def test_what_an_earlier_run_has_made_is_adopted_if_it_has_our_tag() -> None:
     assert created.adopts
     assert created.proof is not None
     assert created.proof.operation == "sagemaker:ListTags"
+
+
+def test_what_was_there_before_the_run_stays_when_the_run_is_undone() -> None:
+    created, _ = planned(TO_BE_MADE, made(there="ours")).changes
+    assert created.undo == NothingToUndo(nothing_to_undo="it was there before this run")
+
+
+def test_what_is_made_has_the_tags_of_what_it_is_made_of() -> None:
+    created, _ = planned(TO_BE_MADE, made(tags={"CostCentre": "42"})).changes
+    assert created.parameters["Tags"] == [
+        {"Key": "CostCentre", "Value": "42"},
+        {"Key": "runbooks:target", "Value": f"{ARN}:endpoint/churn"},
+    ]
+    full = decide(TO_BE_MADE, made(tags={str(number): "x" for number in range(50)}), NOW)
+    assert full.verdict is Verdict.REFUSED
+    assert "has 50 tags, as many as SageMaker allows" in full.reason
 
 
 def test_a_content_differs_in_what_is_asked_for_and_its_name_follows_from_it() -> None:
@@ -1137,12 +1231,34 @@ def test_a_role_that_may_not_look_at_the_rollback_alarms_is_a_warning() -> None:
     assert alarm in finding.evidence
 
 
+def test_alarms_that_would_not_ring_of_a_bad_fleet_or_not_in_time_are_warnings() -> None:
+    elsewhere = (Alarm(name="cpu", state="OK", rings_after=60), Alarm(name="other", state="OK", endpoints=("o",)))
+    assert found(facts(wanted=configured("v2"), alarms=elsewhere), TO_V2) == {
+        "alarms-elsewhere": "no metric of Churn is watched by cpu, other"
+    }
+    one_of_them = (*elsewhere, *OK)
+    assert found(facts(wanted=configured("v2"), alarms=one_of_them), TO_V2) == {}
+    late = (*OK, Alarm(name="slow", state="OK", endpoints=("churn",), rings_after=301))
+    assert found(facts(wanted=configured("v2"), alarms=late), TO_V2) == {
+        "alarm-rings-late": "slow rings after 301 seconds of bad metrics at the earliest"
+    }
+
+
+def test_a_configuration_that_may_start_later_than_sagemaker_is_told_to_give_up_is_a_warning() -> None:
+    slow = changed("v2", starts_within=3301)
+    assert found(facts(wanted=slow, alarms=OK), TO_V2) == {
+        "may-start-too-slowly": "v2 gives an instance of A 3301 seconds to start"
+    }
+    assert found(facts(wanted=changed("v2", starts_within=3300), alarms=OK), TO_V2) == {}
+    assert found(facts(current=changed("v1", starts_within=3301)), given()) == {}
+
+
 def test_that_application_auto_scaling_may_set_a_count_again_is_told() -> None:
     asked = given(instance_counts={"A": 3})
-    assert found(facts(scaling=SCALED, resizes=True), asked) == {
+    assert found(facts(scaling=SCALED), asked) == {
         "variant-scales": "Application Auto Scaling keeps A between 1 and 4 instances, and 3 are asked for"
     }
-    assert found(facts(scaling=None, resizes=True), asked) == {
+    assert found(facts(scaling=None), asked) == {
         "scaling-not-seen": "this runbook may not look whether A is a scalable target"
         " (application-autoscaling:DescribeScalableTargets)"
     }
@@ -1247,8 +1363,13 @@ def test_data_capture_is_read_as_enabled_unless_it_is_disabled_with_what_became_
 
 
 def test_what_nobody_here_can_mend_comes_with_what_a_support_case_needs() -> None:
-    case = found(facts(endpoint(status="UpdateRollbackFailed", failure="no ping", alarms=("errors",))))["case-bundle"]
+    stuck = endpoint(
+        status="UpdateRollbackFailed", failure="no ping", alarms=("errors",), pending="v2", doing="A: Creating."
+    )
+    case = found(facts(stuck))["case-bundle"]
     for needed in (
+        "v2 pending",
+        "A: Creating.",
         f"{ARN}:endpoint/churn",
         "no ping",
         "v1",
@@ -1292,7 +1413,13 @@ def test_a_configuration_is_not_made_of_another_than_the_plan_saw_nor_under_a_na
         (RESOLVED, endpoint(status="SystemUpdating"), "pending", "SystemUpdating"),
         (RESOLVED, endpoint(status="RollingBack", pending="v2"), "pending", "RollingBack from v2"),
         (RESOLVED, endpoint(configuration="v2"), "settled", "in service on v2"),
-        (RESOLVED, endpoint(failure="no ping"), "failed", "SageMaker has rolled Churn back to v1 itself: no ping"),
+        (
+            RESOLVED,
+            endpoint(failure="no ping"),
+            "failed",
+            "Churn is in service on v1, not on v2. SageMaker has rolled it back itself: no ping",
+        ),
+        (RESOLVED, endpoint(configuration="v3"), "failed", "on v3, not on v2. SageMaker gives no reason, so somebody"),
         (RESOLVED, endpoint(status="Failed", failure="no ping"), "failed", "Churn is Failed: no ping"),
         (RESOLVED, endpoint(status="UpdateRollbackFailed", failure="no"), "failed", "UpdateRollbackFailed: no"),
         (RESOLVED, None, "failed", "Churn is gone"),
@@ -1313,8 +1440,13 @@ def test_the_wait_for_a_deployment_ends_on_the_new_configuration_or_back_on_the_
         (endpoint(status="Updating", variants=variants(1.0, 1.0)), "pending", "Updating"),
         (endpoint(variants=variants(1.0, 1.0)), "settled", "every variant has its weight"),
         (endpoint(variants=variants(1.0, 1.0, current_weight=9.0)), "pending", "InService"),
-        (endpoint(variants=variants(1.0, 1.0, current_instances=1)), "pending", "InService"),
-        (endpoint(failure="no capacity"), "failed", "taken the weights or instance counts back itself: no capacity"),
+        (endpoint(variants=variants(1.0, 1.0, current_instances=1)), "settled", "every variant has its weight"),
+        (
+            endpoint(failure="no capacity"),
+            "failed",
+            "SageMaker has gone back to weights A=9 (90 %), B=1 (10 %) itself: no capacity",
+        ),
+        (endpoint(), "failed", "Churn is told weights A=9 (90 %), B=1 (10 %), which is not what this run has set"),
         (endpoint(status="Failed", failure="no capacity"), "failed", "Churn is Failed: no capacity"),
         (None, "failed", "Churn is gone"),
     ],
@@ -1324,6 +1456,33 @@ def test_the_wait_for_the_weights_ends_when_they_are_there_or_taken_back(
 ) -> None:
     progress = weights_are_set(RESOLVED, Facts(endpoint=now))
     assert progress.state == state
+    assert says in progress.reason
+
+
+@pytest.mark.parametrize(
+    ("now", "added", "removed", "says"),
+    [
+        (endpoint(status="Updating"), "pending", "pending", "Updating"),
+        (
+            endpoint(variants=counted(2, 2)),
+            "failed",
+            "failed",
+            "is told instances A=2, B=2, which is not what this run",
+        ),
+        (endpoint(variants=counted(2, 3, running=2)), "pending", "failed", "InService"),
+        (endpoint(variants=counted(2, 3)), "settled", "failed", "has the instances that it was to get"),
+        (endpoint(variants=counted(1, 3, running=2)), "pending", "pending", "InService"),
+        (endpoint(variants=counted(1, 3)), "settled", "settled", "has the instances that it was to get"),
+        (endpoint(variants=counted(2, 2), failure="no capacity"), "failed", "failed", "itself: no capacity"),
+        (None, "failed", "failed", "is gone"),
+    ],
+)
+def test_the_wait_for_instances_ends_when_they_run_or_somebody_has_set_others(
+    now: Endpoint | None, added: str, removed: str, says: str
+) -> None:
+    asked = given(instance_counts={"A": 1, "B": 3})
+    progress = instances_are_added(asked, Facts(endpoint=now))
+    assert (progress.state, instances_are_removed(asked, Facts(endpoint=now)).state) == (added, removed)
     assert says in progress.reason
 
 
@@ -1377,9 +1536,17 @@ def test_a_plan_is_not_stale_when_traffic_comes_in_or_the_endpoint_scales_by_its
     )
     for rests_on in (what_the_deployment_rests_on, what_the_weights_rest_on, what_the_probe_rests_on):
         assert rests_on(later) == rests_on(facts())
-    assert what_the_weights_rest_on(later.model_copy(update={"resizes": True})) != what_the_weights_rest_on(
-        facts(resizes=True)
-    )
+    asked = {"counts": {"A": 6}}
+    for rests_on in (what_the_deployment_rests_on, what_scaling_out_rests_on):
+        assert rests_on(later.model_copy(update=asked)) != rests_on(facts(**asked))
+
+
+def test_removing_instances_does_not_rest_on_those_that_the_run_has_added() -> None:
+    asked = {"counts": {"A": 1, "B": 4}}
+    before, added = facts(**asked), facts(endpoint(variants=counted(2, 4)), **asked)
+    assert what_scaling_in_rests_on(added) == what_scaling_in_rests_on(before)
+    taken = facts(endpoint(variants=counted(3, 4)), **asked)
+    assert what_scaling_in_rests_on(taken) != what_scaling_in_rests_on(before)
 
 
 def test_a_plan_is_not_stale_when_its_alarm_has_no_data_any_more() -> None:
@@ -1432,7 +1599,7 @@ def test_a_namesake_of_the_wanted_configuration_or_of_its_model_is_told_from_it(
 
 
 def test_nobody_looks_before_sagemaker_shows_what_it_was_told() -> None:
-    assert [phase.at_least.total_seconds() for phase in RUNBOOK.phases] == [0, 15, 15, 0]
+    assert [phase.at_least.total_seconds() for phase in RUNBOOK.phases] == [0, 15, 15, 15, 15, 0]
 
 
 def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
@@ -1661,6 +1828,14 @@ def test_the_specification_of_a_package_that_the_container_names_is_read_and_not
     ]
 
 
+def test_a_package_that_is_sold_in_the_marketplace_is_told_from_ones_own(aws: EmbeddedAws, session: AwsSession) -> None:
+    arn = aws.client("sagemaker").create_model_package(
+        ModelPackageName="sold", InferenceSpecification={"Containers": [{"Image": "sold:1", "ProductId": "prod-1"}]}
+    )["ModelPackageArn"]
+    (package,) = read(aws, session, ModelPackageName=arn).packages
+    assert package.marketplace
+
+
 def test_a_package_of_a_registry_that_this_role_may_not_see_is_told(aws: EmbeddedAws, session: AwsSession) -> None:
     arn = "arn:aws:sagemaker:eu-central-1:210987654321:model-package/churn/1"
     aws.faults.fail("sagemaker:DescribeModelPackage", code="AccessDeniedException")
@@ -1845,6 +2020,37 @@ def test_the_alarms_are_read_with_their_kind(aws: EmbeddedAws, session: AwsSessi
     assert (alarm.state, alarm.composite) == ("OK", True)
 
 
+def test_the_alarms_are_read_with_what_they_watch_and_when_they_ring(aws: EmbeddedAws, session: AwsSession) -> None:
+    scenario.of("sagemaker-variant-fix")["new-configuration"].arrange(aws)
+    metric = {"Namespace": "AWS/SageMaker", "MetricName": "ModelLatency"}
+    dimensions = [{"Name": "EndpointName", "Value": "churn-prediction"}, {"Name": "VariantName", "Value": "candidate"}]
+    aws.client("cloudwatch").put_metric_alarm(
+        AlarmName="share",
+        Metrics=[
+            {
+                "Id": "m",
+                "MetricStat": {"Metric": metric | {"Dimensions": dimensions}, "Period": 120, "Stat": "Average"},
+                "ReturnData": False,
+            },
+            {"Id": "e", "Expression": "m / 2", "ReturnData": True},
+        ],
+        EvaluationPeriods=4,
+        DatapointsToAlarm=3,
+        Threshold=5.0,
+        ComparisonOperator="GreaterThanThreshold",
+    )
+    asked = given(
+        endpoint="churn-prediction",
+        endpoint_configuration="churn-v2",
+        rollback_alarms=["churn-new-fleet-errors", "share"],
+    )
+    seen = gather(asked, session, aws.clock.now()).alarms
+    assert [(alarm.endpoints, alarm.rings_after) for alarm in seen] == [
+        (("churn-prediction",), 60),
+        (("churn-prediction",), 360),
+    ]
+
+
 # -- what scales by itself ---------------------------------------------------------------------------------------------
 
 
@@ -1918,6 +2124,40 @@ def test_what_is_made_is_recognised_in_every_phase_by_its_content(aws: EmbeddedA
     other = gather(resolved, session, now)
     assert other.making is not None
     assert other.making.there == "other"
+
+
+def test_the_tags_of_the_present_configuration_are_read_but_for_those_of_aws_and_of_runs(
+    aws: EmbeddedAws, session: AwsSession
+) -> None:
+    scenario.of("sagemaker-variant-fix")["made-configuration"].arrange(aws)
+    client = aws.client("sagemaker")
+    arn = client.describe_endpoint_config(EndpointConfigName="churn-v1")["EndpointConfigArn"]
+    tags = {"CostCentre": "42", "runbooks:target": "another", "aws:cloudformation:stack-name": "churn"}
+    client.add_tags(ResourceArn=arn, Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
+    asked = given(endpoint="churn-prediction", new_models={"candidate": "churn-7"})
+    seen = gather(asked, session, aws.clock.now()).making
+    assert seen is not None
+    assert (seen.name, seen.tags) == (MADE, {"CostCentre": "42"})
+
+
+def test_what_a_variant_is_made_of_is_read_as_far_as_it_decides(aws: EmbeddedAws, session: AwsSession) -> None:
+    described = {
+        "EndpointConfigName": "v9",
+        "CreationTime": NOW,
+        "ProductionVariants": [
+            {
+                "VariantName": "A",
+                "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}],
+                "VariantInstanceProvisionTimeoutInSeconds": 600,
+                "ModelDataDownloadTimeoutInSeconds": 1200,
+                "ContainerStartupHealthCheckTimeoutInSeconds": 900,
+            },
+            {"VariantName": "B", "InstanceType": "ml.m5.large", "AcceleratorType": "ml.eia2.medium"},
+        ],
+    }
+    first, second = configuration_of(session, described).variants
+    assert (first.pooled, first.accelerated, first.starts_within) == (True, False, 2700)
+    assert (second.pooled, second.accelerated, second.starts_within) == (False, True, 0)
 
 
 def test_nothing_is_made_of_an_endpoint_that_has_what_is_asked_for(aws: EmbeddedAws, session: AwsSession) -> None:

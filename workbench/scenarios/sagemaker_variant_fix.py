@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from runbooks.catalogue.sagemaker_variant_fix.making import TARGET
-from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SCALE_IN, SCALE_OUT
 from workbench.embedded import sagemaker
 from workbench.embedded.sagemaker import Rescaling
 from workbench.embedded.sagemaker_endpoint import IN_PROGRESS
@@ -328,10 +328,41 @@ def verification_is_denied(aws: EmbeddedAws, _execution: str) -> None:
 
 def somebody_moves_traffic(aws: EmbeddedAws, _execution: str = "") -> None:
     """Somebody takes the candidate out of the traffic, as soon as SageMaker lets them."""
+    at_rest(aws)
+    set_weights(aws, {CURRENT: 1.0, CANDIDATE: 0.0})
+
+
+def at_rest(aws: EmbeddedAws) -> None:
+    """Waits as somebody would whom SageMaker lets change nothing yet."""
     client = aws.client("sagemaker")
     while client.describe_endpoint(EndpointName=ENDPOINT)["EndpointStatus"] in IN_PROGRESS:
         aws.clock.advance(seconds=15)
-    set_weights(aws, {CURRENT: 1.0, CANDIDATE: 0.0})
+
+
+def set_counts(aws: EmbeddedAws, **instances: int) -> None:
+    """Auto scaling, or somebody, sets other numbers of instances as soon as SageMaker lets them."""
+    at_rest(aws)
+    wanted = [{"VariantName": name, "DesiredInstanceCount": count} for name, count in instances.items()]
+    aws.client("sagemaker").update_endpoint_weights_and_capacities(
+        EndpointName=ENDPOINT, DesiredWeightsAndCapacities=wanted
+    )
+
+
+def somebody_scales(aws: EmbeddedAws) -> None:
+    """Somebody gives both variants more instances."""
+    set_counts(aws, current=4, candidate=4)
+
+
+def scaled_back_and_denied(aws: EmbeddedAws, execution: str) -> None:
+    """Auto scaling takes the instance away that was added, and the endpoint cannot be verified."""
+    set_counts(aws, current=2)
+    verification_is_denied(aws, execution)
+
+
+def scaled_further_and_denied(aws: EmbeddedAws, execution: str) -> None:
+    """Auto scaling adds one more instance, and the endpoint cannot be verified."""
+    set_counts(aws, current=4)
+    verification_is_denied(aws, execution)
 
 
 def wanted_made_anew(aws: EmbeddedAws, _execution: str) -> None:
@@ -472,6 +503,19 @@ SCENARIOS = (
         title="A variant gets its traffic back, and another instance for it",
         event="weights-and-counts",
         world_after=told(OLD, AS_CONFIGURED, current=3),
+        changes=2,
+        moves=somebody_scales,
+        passes=(SCALE_OUT,),
+    ),
+    replace(
+        STANDARD,
+        name="scaled-in",
+        title="A variant loses its traffic, and afterwards an instance",
+        event="scaled-in",
+        world_after=told(OLD, AS_CONFIGURED, candidate=1),
+        changes=2,
+        moves=somebody_scales,
+        passes=(SCALE_IN,),
     ),
     replace(
         STANDARD,
@@ -480,6 +524,7 @@ SCENARIOS = (
         event="weights-and-counts",
         arrange=drifted_and_then(scales),
         world_after=told(OLD, AS_CONFIGURED, current=3),
+        changes=2,
     ),
     replace(
         STANDARD,
@@ -598,6 +643,23 @@ SCENARIOS = (
         on_state={"Verify": verification_is_denied},
     ),
     failing(
+        "counts-taken-back",
+        "Auto scaling takes the added instance away, and the endpoint cannot be verified: the weights are undone",
+        "RemediationFailed",
+        event="weights-and-counts",
+        changes=2,
+        on_state={"Verify": scaled_back_and_denied},
+    ),
+    failing(
+        "counts-of-others",
+        "Auto scaling sets a count of its own, which stays; the weights are undone",
+        "UndoFailed",
+        event="weights-and-counts",
+        world_after=told(OLD, HALVES, current=4),
+        changes=2,
+        on_state={"Verify": scaled_further_and_denied},
+    ),
+    failing(
         "both-undone",
         "Configuration and weights are changed, and that cannot be verified: undone one after the other",
         "RemediationFailed",
@@ -612,6 +674,16 @@ SCENARIOS = (
         "A configuration is made and deployed, and that cannot be verified: the endpoint goes back, then it is deleted",
         "RemediationFailed",
         of=CREATED,
+        changes=2,
+        passes=(),
+        on_state={"Verify": verification_is_denied},
+    ),
+    failing(
+        "adopted-and-kept",
+        "A configuration that was there is deployed, and that cannot be verified: the endpoint goes back, and it stays",
+        "RemediationFailed",
+        of=CREATED,
+        arrange=made_before,
         changes=2,
         passes=(),
         on_state={"Verify": verification_is_denied},

@@ -13,12 +13,16 @@ from runbooks.catalogue.sagemaker_variant_fix.facts import (
     watch_creation,
 )
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
-from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SET
+from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SCALE_IN, SCALE_OUT, SET
 from runbooks.catalogue.sagemaker_variant_fix.progress import (
     configuration_is_in_service,
     configuration_is_there,
     every_variant_has_answered,
+    instances_are_added,
+    instances_are_removed,
     weights_are_set,
+    what_scaling_in_rests_on,
+    what_scaling_out_rests_on,
     what_the_creation_rests_on,
     what_the_deployment_rests_on,
     what_the_probe_rests_on,
@@ -67,11 +71,33 @@ RUNBOOK = Runbook(
             watch=watch,
         ),
         Phase(
+            name=SCALE_OUT,
+            asked="Are instances to be added?",
+            question="Are the instances added?",
+            settled=instances_are_added,
+            rests_on=what_scaling_out_rests_on,
+            within=timedelta(minutes=30),
+            at_least=_SHOWS_AFTER,
+            recheck=watch,
+            watch=watch,
+        ),
+        Phase(
             name=SET,
-            asked="Are weights or instance counts to be set?",
+            asked="Are weights to be set?",
             question="Are the weights set?",
             settled=weights_are_set,
             rests_on=what_the_weights_rest_on,
+            within=timedelta(minutes=30),
+            at_least=_SHOWS_AFTER,
+            recheck=watch,
+            watch=watch,
+        ),
+        Phase(
+            name=SCALE_IN,
+            asked="Are instances to be removed?",
+            question="Are the instances removed?",
+            settled=instances_are_removed,
+            rests_on=what_scaling_in_rests_on,
             within=timedelta(minutes=30),
             at_least=_SHOWS_AFTER,
             recheck=watch,

@@ -10,7 +10,7 @@ from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.findings import findings, not_probed
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
-from runbooks.catalogue.sagemaker_variant_fix.making import Making
+from runbooks.catalogue.sagemaker_variant_fix.making import MOST_TAGS, TARGET, Making
 from runbooks.catalogue.sagemaker_variant_fix.plan import IN_PROGRESS, changes
 from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled
 from runbooks.catalogue.sagemaker_variant_fix.split import (
@@ -58,7 +58,7 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
         or _not_while_it_scales(given, endpoint, facts.scaling, current.retyped(wanted))
         or _not_to_be_made(facts.making)
         or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
-        or (_not_guarded(facts.alarms) if current.name != wanted.name else None)
+        or (_not_guarded(facts.alarms, current, wanted) if current.name != wanted.name else None)
     )
     if unfit is not None:
         return refused(unfit)
@@ -167,6 +167,12 @@ def _input_unfit(given: Input, endpoint: Endpoint, current: Configuration, wante
     strangers = sorted(((given.new_models or {}) | (given.new_instance_types or {})).keys() - known)
     if strangers:
         return f"{given.endpoint} has no production variant {strangers[0]} that could be made otherwise."
+    pooled = [each.name for each in current.variants if each.pooled and each.name in (given.new_instance_types or ())]
+    if pooled:
+        return (
+            f"The instances of {pooled[0]} come from pools of several types, so it can be given no instance type;"
+            " create the new endpoint configuration and name it."
+        )
     return None
 
 
@@ -204,6 +210,11 @@ def _not_to_be_made(making: Making | None) -> str | None:
             f"There is an endpoint configuration {making.name} already, which is another than the one that is described"
             " or was not made by a run for this endpoint."
         )
+    if len(making.tags) >= MOST_TAGS:
+        return (
+            f"The present endpoint configuration has {len(making.tags)} tags, as many as SageMaker allows, so one that"
+            f" is made like it has no room for the tag {TARGET}; create the new one and name it."
+        )
     if "ExecutionRoleArn" in making.content:
         return (
             "The present endpoint configuration has an execution role of its own, which this runbook may not pass on;"
@@ -235,8 +246,14 @@ def _not_deployable(wanted: Configuration, access: tuple[Access, ...], *, launch
     return None
 
 
-def _not_guarded(alarms: tuple[Alarm, ...]) -> str | None:
+def _not_guarded(alarms: tuple[Alarm, ...], *configurations: Configuration) -> str | None:
     """Why SageMaker could not roll a deployment back by itself."""
+    excluded = [clause for configuration in configurations for clause in _excluded(configuration)]
+    if excluded:
+        return (
+            f"{excluded[0]}, and of such endpoints SageMaker moves all traffic at once and watches no alarm: nothing"
+            " would roll the deployment back."
+        )
     if not alarms:
         return (
             "A deployment needs at least one alarm that rolls it back, and neither the input nor the last one has any."
@@ -257,6 +274,23 @@ def _not_guarded(alarms: tuple[Alarm, ...]) -> str | None:
     return None
 
 
+def _excluded(configuration: Configuration) -> list[str]:
+    """What AWS lists as endpoints without deployment guardrails, one clause each."""
+    return [
+        f"{configuration.name} serves {model.name} from AWS Marketplace"
+        for model in configuration.models
+        if any(package.marketplace for package in model.packages)
+    ] + [
+        f"{configuration.name} runs {variant.name} on {what}"
+        for variant in configuration.variants
+        for what, whether in (
+            (f"{variant.instance_type}", (variant.instance_type or "").startswith("ml.inf1.")),
+            ("instances with Elastic Inference", variant.accelerated),
+        )
+        if whether
+    ]
+
+
 def _names(configuration: Configuration) -> set[str]:
     return {variant.name for variant in configuration.variants}
 
@@ -267,7 +301,9 @@ def _fix(given: Input, endpoint: Endpoint, facts: Facts, current: Configuration,
     if planned:
         alarms: list[JsonValue] = [alarm.name for alarm in facts.alarms]
         split: dict[str, JsonValue] = dict(weights.items())
-        made: dict[str, JsonValue] = {"endpoint_configuration": wanted.name} if facts.making else {}
+        # As it names itself: what the endpoint is on is compared with it.
+        asked = facts.making or given.endpoint_configuration
+        made: dict[str, JsonValue] = {"endpoint_configuration": wanted.name} if asked else {}
         return remediable(
             _what_is_wrong(given, endpoint, wanted, weights),
             *planned,

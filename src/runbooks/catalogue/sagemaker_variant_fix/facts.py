@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from botocore.exceptions import ClientError
@@ -19,6 +19,12 @@ from runbooks.catalogue.sagemaker_variant_fix.models import ServedModel, moment,
 from runbooks.catalogue.sagemaker_variant_fix.reading import describe_configuration, is_missing
 from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled, read_scaling
 from runbooks.model import Model, digest
+
+_STARTING = (
+    "VariantInstanceProvisionTimeoutInSeconds",
+    "ModelDataDownloadTimeoutInSeconds",
+    "ContainerStartupHealthCheckTimeoutInSeconds",
+)
 
 
 class Variant(Model):
@@ -53,7 +59,8 @@ class Endpoint(Model):
 class ConfiguredVariant(Model):
     """A production variant as an endpoint configuration has it. `model` is null if inference components are.
 
-    `instance_type` and `instances` are null for a serverless one.
+    `instance_type` and `instances` are null for a serverless one; `pooled` is one whose instances are of several types.
+    `starts_within` are the seconds that an instance is given to be provisioned, to download the model and to answer.
     """
 
     name: str
@@ -62,6 +69,9 @@ class ConfiguredVariant(Model):
     serverless: bool = False
     instance_type: str | None = None
     instances: int | None = None
+    pooled: bool = False
+    accelerated: bool = Field(False, description="whether Elastic Inference is attached to its instances")
+    starts_within: int = 0
 
 
 class Configuration(Model):
@@ -123,12 +133,17 @@ class Configuration(Model):
 
 
 class Alarm(Model):
-    """A CloudWatch alarm; `state` and `arn` are null if it does not exist. A composite one watches other alarms."""
+    """A CloudWatch alarm; `state` and `arn` are null if it does not exist. A composite one watches other alarms.
+
+    `endpoints` are those whose metrics it watches. It needs `rings_after` seconds of bad metrics.
+    """
 
     name: str
     state: str | None
     composite: bool = False
     arn: str | None = None
+    endpoints: tuple[str, ...] = ()
+    rings_after: int = 0
 
 
 class Facts(Model):
@@ -141,7 +156,9 @@ class Facts(Model):
     current: Configuration | None = None
     wanted: Configuration | None = None
     ends_on: str = ""
-    resizes: bool = Field(False, description="whether instance counts are asked for")
+    counts: dict[str, int] = Field(
+        default_factory=dict, description="the instance counts that are asked for, by variant"
+    )
     components: tuple[str, ...] = ()
     alarms: tuple[Alarm, ...] = ()
     traffic: tuple[Traffic, ...] = ()
@@ -168,15 +185,15 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     if endpoint is None:
         return Facts(endpoint=None)
     described = describe_configuration(aws, endpoint.configuration)
-    current = _configuration(aws, described) if described else None
+    current = configuration_of(aws, described) if described else None
     making = read_making(given, aws, endpoint.arn, described)
     ends_on = _ends_on(given, endpoint, making)
     wanted = current
     if making is not None:
-        wanted = _configuration(aws, making.content | {"EndpointConfigName": making.name})
+        wanted = configuration_of(aws, making.content | {"EndpointConfigName": making.name})
     elif ends_on != endpoint.configuration:
         found = describe_configuration(aws, ends_on)
-        wanted = _configuration(aws, found) if found else None
+        wanted = configuration_of(aws, found) if found else None
     names = [variant.name for variant in endpoint.variants]
     traffic = read_traffic(aws, endpoint.name, names, now)
     alarms = _alarms(given, aws, endpoint, ends_on)
@@ -185,7 +202,7 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
         current=current,
         wanted=wanted,
         ends_on=ends_on,
-        resizes=given.instance_counts is not None,
+        counts=given.instance_counts or {},
         components=_components(aws, endpoint, current),
         alarms=alarms,
         traffic=traffic,
@@ -237,9 +254,9 @@ def recheck_deployment(given: Input, aws: AwsSession, now: datetime) -> Facts:
         del found["CreationTime"]
     return Facts(
         endpoint=endpoint,
-        wanted=_configuration(aws, found) if found else None,
+        wanted=configuration_of(aws, found) if found else None,
         ends_on=ends_on,
-        resizes=given.instance_counts is not None,
+        counts=given.instance_counts or {},
         alarms=_alarms(given, aws, endpoint, ends_on),
     )
 
@@ -250,7 +267,7 @@ def watch(given: Input, aws: AwsSession, now: datetime) -> Facts:
     if endpoint is None:
         return Facts(endpoint=None)
     # Its own configuration, whatever is asked for: somebody may have moved it on to a third one.
-    return Facts(endpoint=endpoint, ends_on=endpoint.configuration, resizes=given.instance_counts is not None)
+    return Facts(endpoint=endpoint, ends_on=endpoint.configuration, counts=given.instance_counts or {})
 
 
 def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
@@ -270,7 +287,7 @@ def _endpoint(given: Input, aws: AwsSession) -> Endpoint | None:
         pending=pending.get("EndpointConfigName"),
         doing=_doing([*pending.get("ProductionVariants", ()), *described.get("ProductionVariants", ())]),
         failure=described.get("FailureReason"),
-        since=described["LastModifiedTime"].strftime("%Y-%m-%dT%H:%M:%SZ"),
+        since=described["LastModifiedTime"].astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         variants=tuple(_variant(each) for each in described.get("ProductionVariants", ())),
         shadows=tuple(each["VariantName"] for each in described.get("ShadowProductionVariants", ())),
         alarms=tuple(alarm["AlarmName"] for alarm in rollback.get("Alarms", ())),
@@ -297,7 +314,7 @@ def _doing(variants: Iterable[dict[str, Any]]) -> str:
     return " ".join(said)
 
 
-def _configuration(aws: AwsSession, described: Mapping[str, Any]) -> Configuration:
+def configuration_of(aws: AwsSession, described: Mapping[str, Any]) -> Configuration:
     """A configuration as it is described, or as it would be: one that a run makes has no time of creation here."""
     created = described.get("CreationTime")
     variants = tuple(
@@ -308,6 +325,9 @@ def _configuration(aws: AwsSession, described: Mapping[str, Any]) -> Configurati
             serverless="ServerlessConfig" in each,
             instance_type=each.get("InstanceType"),
             instances=each.get("InitialInstanceCount"),
+            pooled="InstancePools" in each,
+            accelerated="AcceleratorType" in each,
+            starts_within=sum(each.get(timeout, 0) for timeout in _STARTING),
         )
         for each in described["ProductionVariants"]
     )
@@ -344,13 +364,29 @@ def _alarms(given: Input, aws: AwsSession, endpoint: Endpoint, ends_on: str) -> 
     if ends_on == endpoint.configuration or not names:
         return ()
     described = aws.client("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["MetricAlarm", "CompositeAlarm"])
-    known = {
-        alarm["AlarmName"]: Alarm(
-            name=alarm["AlarmName"], state=alarm["StateValue"], composite="AlarmRule" in alarm, arn=alarm["AlarmArn"]
-        )
-        for alarm in [*described.get("MetricAlarms", ()), *described.get("CompositeAlarms", ())]
-    }
+    found = [_alarm(each) for each in [*described.get("MetricAlarms", ()), *described.get("CompositeAlarms", ())]]
+    known = {alarm.name: alarm for alarm in found}
     return tuple(known.get(name, Alarm(name=name, state=None)) for name in names)
+
+
+def _alarm(described: Mapping[str, Any]) -> Alarm:
+    """An alarm is on one metric, or on several that an expression is made of."""
+    parts = [each["MetricStat"] for each in described.get("Metrics", ()) if "MetricStat" in each]
+    dimensions = [
+        dimension
+        for of in (described, *(each["Metric"] for each in parts))
+        for dimension in of.get("Dimensions", ())
+        if dimension["Name"] == "EndpointName"
+    ]
+    period = max((each.get("Period", 0) for each in (described, *parts)), default=0)
+    return Alarm(
+        name=described["AlarmName"],
+        state=described["StateValue"],
+        composite="AlarmRule" in described,
+        arn=described["AlarmArn"],
+        endpoints=tuple(dict.fromkeys(each["Value"] for each in dimensions)),
+        rings_after=period * (described.get("DatapointsToAlarm") or described.get("EvaluationPeriods") or 0),
+    )
 
 
 def _access(

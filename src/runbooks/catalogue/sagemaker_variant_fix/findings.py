@@ -5,7 +5,7 @@ from __future__ import annotations
 from runbooks.catalogue.sagemaker_variant_fix.access import LOOK, barred, doubtful
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
-from runbooks.catalogue.sagemaker_variant_fix.plan import no_way_back
+from runbooks.catalogue.sagemaker_variant_fix.plan import BAKING, GIVES_UP_AFTER, no_way_back
 from runbooks.catalogue.sagemaker_variant_fix.split import desired_weights, drifted, resized, share, wanted_weights
 from runbooks.model import Finding, Severity
 
@@ -26,6 +26,8 @@ def findings(given: Input, facts: Facts, endpoint: Endpoint) -> list[Finding]:
         *_not_seen(facts),
         *_not_read(facts),
         *_alarms_not_read(facts),
+        *_alarms_of_no_use(endpoint, facts),
+        *_slow_to_start(endpoint, facts),
         *_scaling(given, endpoint, facts),
         *_retained(given, endpoint, facts),
         *_errors(facts),
@@ -62,7 +64,8 @@ def _case(endpoint: Endpoint, facts: Facts) -> list[Finding]:
     models = ", ".join(model.name for model in facts.current.models) if facts.current else "unknown"
     evidence = (
         f"{endpoint.arn} is {endpoint.status} since {endpoint.since}; reason: {endpoint.failure}; configuration"
-        f" {endpoint.configuration or 'unknown'}; models {models}; variants {variants}; rollback alarms"
+        f" {endpoint.configuration or 'unknown'}, and {endpoint.pending or 'none'} pending; SageMaker says"
+        f" {endpoint.doing or 'nothing of the variants'}; models {models}; variants {variants}; rollback alarms"
         f" {', '.join(endpoint.alarms) or 'none'}; logs /aws/sagemaker/Endpoints/{endpoint.name};"
         f" console {_console(endpoint)}; how updates are rolled back {_GUARDRAILS}"
     )
@@ -151,6 +154,49 @@ def _alarms_not_read(facts: Facts) -> list[Finding]:
         )
         for each in facts.access
         if each.action == LOOK and each.permission != "allowed"
+    ]
+
+
+def _alarms_of_no_use(endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """Rollback alarms that would not ring of a new fleet that fails, or not in time."""
+    there = [alarm for alarm in facts.alarms if alarm.state is not None and not alarm.composite]
+    watched = {name.lower() for alarm in there for name in alarm.endpoints}
+    found = [
+        _found(
+            "alarm-rings-late",
+            Severity.WARNING,
+            f"{alarm.name} rings after {alarm.rings_after} seconds of bad metrics at the earliest",
+            f"SageMaker watches it for {BAKING} seconds when the new fleet has all traffic, so it may ring too late",
+        )
+        for alarm in there
+        if alarm.rings_after > BAKING
+    ]
+    if there and endpoint.name.lower() not in watched:
+        found.append(
+            _found(
+                "alarms-elsewhere",
+                Severity.WARNING,
+                f"no metric of {endpoint.name} is watched by {', '.join(alarm.name for alarm in there)}",
+                "a new fleet that fails may ring none of them, and then is not rolled back",
+            )
+        )
+    return found
+
+
+def _slow_to_start(endpoint: Endpoint, facts: Facts) -> list[Finding]:
+    """What the configuration itself gives an instance to start, against when SageMaker is told to give up."""
+    wanted = facts.wanted
+    if wanted is None or wanted.name == endpoint.configuration:
+        return []
+    return [
+        _found(
+            "may-start-too-slowly",
+            Severity.WARNING,
+            f"{wanted.name} gives an instance of {variant.name} {variant.starts_within} seconds to start",
+            f"SageMaker is told to roll the deployment back after {GIVES_UP_AFTER} seconds, bake time included",
+        )
+        for variant in wanted.variants
+        if variant.starts_within + BAKING > GIVES_UP_AFTER
     ]
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from runbooks.aws.session import AwsSession
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
@@ -22,17 +22,22 @@ TARGET = "runbooks:target"
 _NOT_CONTENT = {"EndpointConfigName", "EndpointConfigArn", "CreationTime", "ResponseMetadata"}
 _OURS = re.compile(r"-rb-[0-9a-f]{8}$")
 _LONGEST = 63
+_OF_AWS = "aws:"
+MOST_TAGS = 50
+"""How many tags SageMaker lets a configuration have."""
 
 
 class Making(Model):
     """What is to be made. `content` are the parameters of CreateEndpointConfig but for the name and the tags.
 
+    `tags` are those that the present configuration has, but for the ones of AWS and of an earlier run.
     `there`: whether something of that name exists, and whether it is just this and made by a run for this endpoint.
     """
 
     name: str
     arn: str
     content: dict[str, JsonValue]
+    tags: dict[str, str] = Field(default_factory=dict)
     there: Literal["no", "ours", "other"]
 
 
@@ -84,7 +89,16 @@ def read_making(given: Input, aws: AwsSession, endpoint_arn: str, described: Map
     found = describe_configuration(aws, name)
     there: Literal["no", "ours", "other"] = "no"
     if found is not None:
-        tags = aws.client("sagemaker").list_tags(ResourceArn=arn)["Tags"]
-        mine = {"Key": TARGET, "Value": endpoint_arn} in tags and digest(content_of(found)) == digest(content)
+        mine = _tags_of(aws, arn).get(TARGET) == endpoint_arn and digest(content_of(found)) == digest(content)
         there = "ours" if mine else "other"
-    return Making(name=name, arn=arn, content=content, there=there)
+    tags = {
+        key: value
+        for key, value in _tags_of(aws, described["EndpointConfigArn"]).items()
+        if key != TARGET and not key.startswith(_OF_AWS)
+    }
+    return Making(name=name, arn=arn, content=content, tags=tags, there=there)
+
+
+def _tags_of(aws: AwsSession, arn: str) -> dict[str, str]:
+    pages = aws.client("sagemaker").get_paginator("list_tags").paginate(ResourceArn=arn)
+    return {tag["Key"]: tag["Value"] for page in pages for tag in page["Tags"]}

@@ -43,13 +43,15 @@ class Artifact(Model):
 class Package(Model):
     """A version in the model registry; `approval` is null if it does not exist, or if it is not `seen`.
 
-    `unknown` are the inference specifications that a container names and that it does not have.
+    `unknown` are the inference specifications that a container names and that it does not have. `marketplace`: whether
+    it is a product of AWS Marketplace.
     """
 
     arn: str
     approval: str | None
     seen: bool = True
     unknown: tuple[str, ...] = ()
+    marketplace: bool = False
 
 
 class ServedModel(Model):
@@ -195,7 +197,9 @@ def _package(aws: AwsSession, arn: str, asked: Iterable[str | None]) -> tuple[Pa
     containers = [container for name in wanted for container in known.get(name, ())]
     unknown = tuple(name for name in wanted if name is not None and name not in known)
     # A version that was registered outside a group has no approval to wait for.
-    return Package(arn=arn, approval=described.get("ModelApprovalStatus", "Approved"), unknown=unknown), containers
+    approval = described.get("ModelApprovalStatus", "Approved")
+    sold = any("ProductId" in container for container in containers)
+    return Package(arn=arn, approval=approval, unknown=unknown, marketplace=sold), containers
 
 
 def _places(containers: Iterable[dict[str, Any]]) -> Iterable[tuple[str, bool]]:

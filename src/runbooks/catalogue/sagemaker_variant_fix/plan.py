@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from pydantic import JsonValue
 
@@ -10,12 +11,21 @@ from runbooks.catalogue.sagemaker_variant_fix.access import Access, barred
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint, Facts, Variant
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
 from runbooks.catalogue.sagemaker_variant_fix.making import TARGET, Making
-from runbooks.catalogue.sagemaker_variant_fix.split import TOLERANCE, desired_weights, drifted, resized, share
+from runbooks.catalogue.sagemaker_variant_fix.split import (
+    TOLERANCE,
+    desired_weights,
+    drifted,
+    in_words,
+    scaled_in,
+    scaled_out,
+)
 from runbooks.model import Change, Irreversible, NothingToUndo, Proof, Undo
 
 CREATE = "Create the endpoint configuration"
 DEPLOY = "Deploy the new endpoint configuration"
+SCALE_OUT = "Scale the variants out"
 SET = "Set the weights"
+SCALE_IN = "Scale the variants in"
 PROBE = "Probe every variant"
 
 BAKING = 300
@@ -53,15 +63,19 @@ def changes(
 ) -> list[Change]:
     """What leads from the endpoint as it is to what is wanted, in order; nothing if nothing is to be changed.
 
-    A deployment retains the weights and counts that the endpoint has, and they are set afterwards: so each of the two
-    has an exact inverse, and traffic is shifted on the new fleet only.
+    A deployment retains the weights and counts that the endpoint has, and they are set afterwards: so each of them has
+    an exact inverse, and traffic is shifted on the new fleet only. Instances come before the traffic and go after it.
     """
     stuck = no_way_back(current, facts.access)
     planned = [_create(endpoint, facts.making, current, wanted)] if facts.making else []
     if endpoint.configuration != wanted.name:
         planned.append(_deploy(given, endpoint, wanted, stuck))
-    if drifted(weights, desired_weights(endpoint)) or resized(given, endpoint):
-        planned.append(_set(given, endpoint, weights))
+    if more := scaled_out(given, endpoint):
+        planned.append(_scale(SCALE_OUT, endpoint, more))
+    if drifted(weights, desired_weights(endpoint)):
+        planned.append(_set(endpoint, weights))
+    if fewer := scaled_in(given, endpoint):
+        planned.append(_scale(SCALE_IN, endpoint, fewer))
     if planned and given.probe is not None:
         planned += [_probe(given, endpoint, variant, given.probe) for variant in endpoint.variants]
     return planned
@@ -74,9 +88,10 @@ def no_way_back(current: Configuration, access: tuple[Access, ...]) -> str | Non
 
 
 def _create(endpoint: Endpoint, making: Making, current: Configuration, wanted: Configuration) -> Change:
-    """The present configuration with what is asked for, tagged as made for this endpoint: adopted if it is there.
+    """The present configuration with what is asked for and its tags, tagged as made for this endpoint.
 
-    It is taken away again only while it has that tag, and never while an endpoint that rests is on it.
+    One that is there is adopted, and stays. One that the run makes is taken away again only while it has that tag, and
+    never while the endpoint is on it or does not rest.
     """
     named: dict[str, JsonValue] = {"EndpointConfigName": making.name}
     tag: dict[str, JsonValue] = {"Key": TARGET, "Value": endpoint.arn}
@@ -87,26 +102,29 @@ def _create(endpoint: Endpoint, making: Making, current: Configuration, wanted: 
         equals=endpoint.arn,
     )
     shows = Proof(operation=DESCRIBE_CONFIGURATION, parameters=named, path="EndpointConfigName", equals=making.name)
+    delete = Undo(
+        operation="sagemaker:DeleteEndpointConfig",
+        parameters=named,
+        proof=shows.model_copy(update={"equals": None}),
+        only_if=ours,
+        when=Proof(
+            operation=DESCRIBE,
+            parameters={"EndpointName": endpoint.name},
+            path=f"!{_IS_BUSY} && EndpointConfigName != `{json.dumps(making.name)}`",
+            equals=True,
+        ),
+    )
+    theirs: list[JsonValue] = [{"Key": key, "Value": value} for key, value in making.tags.items()]
+    adopts = making.there == "ours"
     return Change(
         phase=CREATE,
         operation="sagemaker:CreateEndpointConfig",
-        parameters=making.content | named | {"Tags": [tag]},
+        parameters=making.content | named | {"Tags": [*theirs, tag]},
         was=f"no configuration {making.name}" if making.there == "no" else f"configuration {making.name}, unused",
         becomes=f"configuration {making.name}: {current.name} with {_what_differs(current, wanted)}",
-        undo=Undo(
-            operation="sagemaker:DeleteEndpointConfig",
-            parameters=named,
-            proof=shows.model_copy(update={"equals": None}),
-            only_if=ours,
-            when=Proof(
-                operation=DESCRIBE,
-                parameters={"EndpointName": endpoint.name},
-                path=f"!{_IS_BUSY} && EndpointConfigName != `{json.dumps(making.name)}`",
-                equals=True,
-            ),
-        ),
-        proof=ours if making.there == "ours" else shows,
-        adopts=making.there == "ours",
+        undo=NothingToUndo(nothing_to_undo="it was there before this run") if adopts else delete,
+        proof=ours if adopts else shows,
+        adopts=adopts,
     )
 
 
@@ -166,54 +184,69 @@ def _deploy(given: Input, endpoint: Endpoint, wanted: Configuration, stuck: str 
     )
 
 
-def _set(given: Input, endpoint: Endpoint, weights: dict[str, float]) -> Change:
-    """One call for all variants that differ."""
+def _set(endpoint: Endpoint, weights: dict[str, float]) -> Change:
+    """One call for all variants whose weight differs."""
     now = desired_weights(endpoint)
-    moved, counts = drifted(weights, now), resized(given, endpoint)
-    touched = [variant for variant in endpoint.variants if variant.name in {*moved, *counts}]
-    after = [
-        _told(
-            variant.name,
-            weights[variant.name] if variant.name in moved else None,
-            counts.get(variant.name),
-        )
-        for variant in touched
-    ]
-    before = [
-        _told(
-            variant.name,
-            variant.desired_weight if variant.name in moved else None,
-            variant.desired_instances if variant.name in counts else None,
-        )
-        for variant in touched
-    ]
-    named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
-    operation = "sagemaker:UpdateEndpointWeightsAndCapacities"
-    return Change(
-        phase=SET,
-        operation=operation,
-        parameters=named | {"DesiredWeightsAndCapacities": list(after)},
-        was=_in_words(touched, now, {variant.name: variant.desired_instances for variant in touched}, counts),
-        becomes=_in_words(touched, weights, counts, counts),
-        undo=Undo(
-            operation=operation,
-            parameters=named | {"DesiredWeightsAndCapacities": list(before)},
-            proof=_and_at_rest(_all_told(endpoint.name, before)),
-            when=_at_rest(endpoint.name),
-        ),
-        proof=_all_told(endpoint.name, after),
-        repeat_harmless=True,
+    moved = drifted(weights, now)
+    return _tell(
+        endpoint,
+        SET,
+        "DesiredWeight",
+        before={name: now[name] for name in moved},
+        after={name: weights[name] for name in moved},
+        was=f"weights {in_words(now, moved)}",
+        becomes=f"weights {in_words(weights, moved)}",
     )
 
 
-def _told(name: str, weight: float | None, count: int | None) -> dict[str, JsonValue]:
-    """A variant of the request, with what is to be changed of it and nothing else."""
-    told: dict[str, JsonValue] = {"VariantName": name}
-    if weight is not None:
-        told["DesiredWeight"] = weight
-    if count is not None:
-        told["DesiredInstanceCount"] = count
-    return told
+def _scale(phase: str, endpoint: Endpoint, counts: dict[str, int]) -> Change:
+    """One call for all variants that get more instances, or fewer."""
+    now = {each.name: each.desired_instances or 0 for each in endpoint.variants if each.name in counts}
+    return _tell(
+        endpoint,
+        phase,
+        "DesiredInstanceCount",
+        before=now,
+        after=counts,
+        was=f"instances {', '.join(f'{name}={count}' for name, count in now.items())}",
+        becomes=f"instances {', '.join(f'{name}={counts[name]}' for name in now)}",
+    )
+
+
+def _tell(
+    endpoint: Endpoint,
+    phase: str,
+    what: str,
+    *,
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    was: str,
+    becomes: str,
+) -> Change:
+    """Tells SageMaker the weights, or the counts, of these variants and nothing else of them."""
+
+    def told(values: Mapping[str, float]) -> list[dict[str, JsonValue]]:
+        return [
+            {"VariantName": each.name, what: values[each.name]} for each in endpoint.variants if each.name in values
+        ]
+
+    named: dict[str, JsonValue] = {"EndpointName": endpoint.name}
+    operation = "sagemaker:UpdateEndpointWeightsAndCapacities"
+    return Change(
+        phase=phase,
+        operation=operation,
+        parameters=named | {"DesiredWeightsAndCapacities": list(told(after))},
+        was=was,
+        becomes=becomes,
+        undo=Undo(
+            operation=operation,
+            parameters=named | {"DesiredWeightsAndCapacities": list(told(before))},
+            proof=_and_at_rest(_all_told(endpoint.name, told(before))),
+            when=_at_rest(endpoint.name),
+        ),
+        proof=_all_told(endpoint.name, told(after)),
+        repeat_harmless=True,
+    )
 
 
 def _all_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
@@ -234,19 +267,6 @@ def _all_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
         path=f"length(ProductionVariants[?{' || '.join(conditions)}])",
         equals=len(wanted),
     )
-
-
-def _in_words(
-    touched: list[Variant],
-    weights: dict[str, float],
-    counts: dict[str, int] | dict[str, int | None],
-    sized: dict[str, int],
-) -> str:
-    parts = []
-    for variant in touched:
-        instances = f" on {counts[variant.name]} instances" if variant.name in sized else ""
-        parts.append(f"{variant.name}={weights[variant.name]:g} ({share(weights, variant.name)}){instances}")
-    return f"weights {', '.join(parts)}"
 
 
 def _probe(given: Input, endpoint: Endpoint, variant: Variant, payload: str) -> Change:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import JsonValue
 
 from runbooks.catalogue.sagemaker_variant_fix.facts import Alarm, Configuration, Endpoint, Facts
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
-from runbooks.catalogue.sagemaker_variant_fix.split import drifted, resized, wanted_weights
+from runbooks.catalogue.sagemaker_variant_fix.split import (
+    desired_weights,
+    drifted,
+    in_words,
+    resized,
+    scaled_out,
+    wanted_weights,
+)
 from runbooks.model import Progress, failed, pending, settled
 
 _ON_ITS_WAY = {"Updating", "SystemUpdating", "RollingBack"}
@@ -32,28 +41,73 @@ def configuration_is_in_service(given: Input, facts: Facts) -> Progress:
         return failed(f"{given.endpoint} is {endpoint.status}: {endpoint.failure}")
     if endpoint.configuration == given.endpoint_configuration:
         return settled(f"{given.endpoint} is in service on {endpoint.configuration}")
-    why = endpoint.failure or "it gives no reason"
-    return failed(f"SageMaker has rolled {given.endpoint} back to {endpoint.configuration} itself: {why}")
+    if endpoint.failure:
+        why = f"SageMaker has rolled it back itself: {endpoint.failure}"
+    else:
+        why = "SageMaker gives no reason, so somebody else may have deployed it"
+    return failed(
+        f"{given.endpoint} is in service on {endpoint.configuration}, not on {given.endpoint_configuration}. {why}"
+    )
 
 
 def weights_are_set(given: Input, facts: Facts) -> Progress:
-    """Whether every variant has the wanted weight and number of instances, and SageMaker has not taken them back."""
+    """Whether every variant has the wanted weight, and nobody has taken it back."""
     endpoint = facts.endpoint
+    if endpoint is None or endpoint.status != "InService":
+        return _not_in_service(given, endpoint)
+    weights = wanted_weights(given, facts.wanted)
+    if drifted(weights, desired_weights(endpoint)):
+        return _told_otherwise(endpoint, f"weights {in_words(desired_weights(endpoint))}")
+    if drifted(weights, {variant.name: variant.current_weight for variant in endpoint.variants}):
+        return pending(_going_on(endpoint))
+    return settled("every variant has its weight")
+
+
+def instances_are_added(given: Input, facts: Facts) -> Progress:
+    """Whether every variant has at least the instances that are asked for."""
+    endpoint = facts.endpoint
+    if endpoint is None or endpoint.status != "InService":
+        return _not_in_service(given, endpoint)
+    if scaled_out(given, endpoint):
+        return _told_otherwise(endpoint, _counts(endpoint))
+    asked = given.instance_counts or {}
+    if any((each.current_instances or 0) < asked.get(each.name, 0) for each in endpoint.variants):
+        return pending(_going_on(endpoint))
+    return settled("every variant has the instances that it was to get")
+
+
+def instances_are_removed(given: Input, facts: Facts) -> Progress:
+    """Whether every variant of which a count is asked for has just that many instances."""
+    endpoint = facts.endpoint
+    if endpoint is None or endpoint.status != "InService":
+        return _not_in_service(given, endpoint)
+    if resized(given, endpoint):
+        return _told_otherwise(endpoint, _counts(endpoint))
+    asked = given.instance_counts or {}
+    if any(each.current_instances != asked.get(each.name, each.current_instances) for each in endpoint.variants):
+        return pending(_going_on(endpoint))
+    return settled("every variant has its instances")
+
+
+def _not_in_service(given: Input, endpoint: Endpoint | None) -> Progress:
     if endpoint is None:
         return failed(f"{given.endpoint} is gone")
     if endpoint.status in _ON_ITS_WAY:
         return pending(_going_on(endpoint))
-    if endpoint.status != "InService":
-        return failed(f"{given.endpoint} is {endpoint.status}: {endpoint.failure}")
-    weights = wanted_weights(given, facts.wanted)
-    told = {variant.name: variant.desired_weight for variant in endpoint.variants}
-    if drifted(weights, told) or resized(given, endpoint):
-        why = endpoint.failure or "it gives no reason"
-        return failed(f"SageMaker has taken the weights or instance counts back itself: {why}")
-    current = {variant.name: variant.current_weight for variant in endpoint.variants}
-    if drifted(weights, current) or any(each.current_instances != each.desired_instances for each in endpoint.variants):
-        return pending(_going_on(endpoint))
-    return settled("every variant has its weight and its instances")
+    return failed(f"{given.endpoint} is {endpoint.status}: {endpoint.failure}")
+
+
+def _told_otherwise(endpoint: Endpoint, told: str) -> Progress:
+    if endpoint.failure:
+        return failed(f"SageMaker has gone back to {told} itself: {endpoint.failure}")
+    return failed(
+        f"{endpoint.name} is told {told}, which is not what this run has set; SageMaker gives no reason, so auto"
+        " scaling or somebody else may have set it"
+    )
+
+
+def _counts(endpoint: Endpoint) -> str:
+    return f"instances {', '.join(f'{each.name}={each.desired_instances}' for each in endpoint.variants)}"
 
 
 def every_variant_has_answered(given: Input, facts: Facts) -> Progress:
@@ -105,7 +159,26 @@ def what_the_weights_rest_on(facts: Facts) -> JsonValue:
     endpoint = facts.endpoint
     if endpoint is None:
         return None
-    return {"status": endpoint.status, "ends_on": facts.ends_on, "variants": _told(facts, endpoint)}
+    return {"status": endpoint.status, "ends_on": facts.ends_on, "weights": dict(desired_weights(endpoint))}
+
+
+def what_scaling_out_rests_on(facts: Facts) -> JsonValue:
+    """More instances are right as long as the variants that are to get them have as few as they had."""
+    return _resting_on_counts(facts, lambda told, asked: told < asked)
+
+
+def what_scaling_in_rests_on(facts: Facts) -> JsonValue:
+    """Fewer instances are right as long as the variants that are to lose them have as many as they had."""
+    return _resting_on_counts(facts, lambda told, asked: told > asked)
+
+
+def _resting_on_counts(facts: Facts, concerned: Callable[[int, int], bool]) -> JsonValue:
+    endpoint = facts.endpoint
+    if endpoint is None:
+        return None
+    told = {each.name: each.desired_instances or 0 for each in endpoint.variants if each.name in facts.counts}
+    counts: dict[str, JsonValue] = {name: count for name, count in told.items() if concerned(count, facts.counts[name])}
+    return {"status": endpoint.status, "ends_on": facts.ends_on, "instances": counts}
 
 
 def what_the_probe_rests_on(facts: Facts) -> JsonValue:
@@ -141,6 +214,6 @@ def _trouble(alarm: Alarm) -> str | None:
 def _told(facts: Facts, endpoint: Endpoint) -> dict[str, JsonValue]:
     """Instance counts move by themselves where the endpoint scales, so they count only if they are asked for."""
     return {
-        variant.name: [variant.desired_weight, variant.desired_instances if facts.resizes else None]
+        variant.name: [variant.desired_weight, variant.desired_instances if facts.counts else None]
         for variant in endpoint.variants
     }

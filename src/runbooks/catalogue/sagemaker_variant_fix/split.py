@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from runbooks.catalogue.sagemaker_variant_fix.facts import Configuration, Endpoint
 from runbooks.catalogue.sagemaker_variant_fix.input import Input
@@ -47,12 +47,28 @@ def resized(given: Input, endpoint: Endpoint) -> dict[str, int]:
     }
 
 
+def scaled_out(given: Input, endpoint: Endpoint) -> dict[str, int]:
+    """The variants that are to have more instances, with their number."""
+    told = {variant.name: variant.desired_instances or 0 for variant in endpoint.variants}
+    return {name: count for name, count in resized(given, endpoint).items() if count > told[name]}
+
+
+def scaled_in(given: Input, endpoint: Endpoint) -> dict[str, int]:
+    """The variants that are to have fewer instances, with their number."""
+    more = scaled_out(given, endpoint)
+    return {name: count for name, count in resized(given, endpoint).items() if name not in more}
+
+
 def share(weights: Mapping[str, float], name: str) -> str:
     """A variant's part of the traffic, in percent."""
     whole = sum(weights.values())
     return f"{100 * weights[name] / whole:.3g} %" if whole else "no traffic"
 
 
-def in_words(weights: Mapping[str, float]) -> str:
-    """The whole split, e.g. `A=9 (90 %), B=1 (10 %)`."""
-    return ", ".join(f"{name}={weight:g} ({share(weights, name)})" for name, weight in weights.items())
+def in_words(weights: Mapping[str, float], names: Collection[str] | None = None) -> str:
+    """The split, or what these variants have of it, e.g. `A=9 (90 %), B=1 (10 %)`."""
+    return ", ".join(
+        f"{name}={weight:g} ({share(weights, name)})"
+        for name, weight in weights.items()
+        if names is None or name in names
+    )
