@@ -19,7 +19,7 @@ from workbench.cli import words
 from workbench.cli.app import app
 from workbench.evidence.export import export, read
 from workbench.evidence.keys import Trusted
-from workbench.evidence.report import report
+from workbench.evidence.report import Checked, report
 from workbench.evidence.search import Criteria, Search
 from workbench.evidence.verify import verify
 from workbench.incident import Incident, api_event, run_scenario, start_input
@@ -90,7 +90,7 @@ def test_a_plan_within_the_bounds_is_applied_without_asking_and_the_trail_says_w
     (entry,) = [entry for entry in ended.audit if entry.event == "diagnosis.made"]
     (yes,) = ledger_of(aws.outputs, aws.client("dynamodb")).trail(id_of(RUNBOOK, TARGET, 1))
     assert entry.detail["standing"] == [{"id": yes.run_id, "hash": yes.hash}]
-    written = report(ended.run_id, ended.audit, None)
+    written = report(ended.run_id, ended.audit, None, checked=Checked())
     assert f"Approved in advance, given by {BOB} until " in written
     assert f"- `{yes.run_id}`, whose entry has the hash `{yes.hash}`" in written
     assert words.of_entry(yes).endswith(' of ecs:UpdateService, at most 1 change: "nightly"')

@@ -16,7 +16,7 @@ from runbooks.store.starts import Start
 from workbench import scenario
 from workbench.cli import words
 from workbench.embedded.calls import ServiceError
-from workbench.evidence.report import report
+from workbench.evidence.report import Checked, report
 from workbench.incident import start_input
 
 from .conftest import RUNBOOK, Hire, Someone, asked, ended, until
@@ -58,7 +58,7 @@ def test_the_ticket_of_a_run_is_told_wherever_its_reason_is(
     assert alice.get(f"/runs/{begun}")["ticket"] == "INC-4711"
     trail = ledger.trail(begun)
     assert words.of_entry(trail[0]).endswith(f'"{run.reason}", ticket INC-4711')
-    assert "| Ticket | INC-4711 |" in report(begun, trail, None)
+    assert "| Ticket | INC-4711 |" in report(begun, trail, None, checked=Checked())
     messages = [each["message"] for each in aws.messages if begun in each["message"]]
     assert len(messages) == 2
     assert all(f"Why: {run.why}\n" in message for message in messages)

@@ -290,6 +290,81 @@ def test_a_report_goes_into_a_file(runbook: Command, exported: tuple[str, Path],
     assert out.read_text() == runbook("audit", "report", run, "--file", str(file), "--json").document["markdown"]
 
 
+def test_a_report_on_a_trail_that_was_tampered_with_says_so_above_everything_else_and_ends_with_1(
+    runbook: Command, exported: tuple[str, Path], tmp_path: Path
+) -> None:
+    run, file = exported
+    file.write_bytes(file.read_bytes().replace(b"the plan is what I would do", b"the plan is what I never saw"))
+    banner = "> **NOT VERIFIED: what follows is no evidence, since its audit trail is not what was recorded.**\n"
+    fault = "entry 5 was changed after it was written"
+    answer = runbook("audit", "report", run, "--file", str(file))
+    assert (answer.code, answer.stdout.startswith(banner)) == (1, True)
+    assert f"> - {fault}.\n" in answer.stdout
+    out = tmp_path / "report.md"
+    written = runbook("audit", "report", run, "--file", str(file), "--out", str(out))
+    assert (written.code, written.stdout, out.read_text()) == (1, "", answer.stdout)
+    assert written.complaint == f"NOT VERIFIED: {out} is no evidence: {fault}."
+    document = runbook("audit", "report", run, "--file", str(file), "--json")
+    assert (document.code, document.document["audit_verified"], document.document["faults"]) == (1, False, [fault])
+
+
+def test_a_report_on_a_run_of_the_account_whose_trail_was_tampered_with_ends_with_1(
+    aws: EmbeddedAws, on_aws: Command
+) -> None:
+    run = ran(aws).run_id
+    aws.client("dynamodb").delete_item(
+        TableName=aws.outputs["AuditTableName"], Key={"run_id": {"S": run}, "seq": {"N": "2"}}
+    )
+    answer = on_aws("audit", "report", run)
+    assert answer.code == 1
+    assert answer.stdout.startswith("> **NOT VERIFIED: ")
+    assert answer.complaint.endswith("entry 2 is missing before entry 3.")
+
+
+def test_a_seal_that_nobody_has_checked_is_a_claim_and_with_the_key_it_is_checked(
+    runbook: Command, exported: tuple[str, Path], key: Path
+) -> None:
+    run, file = exported
+    of_file = ("audit", "report", run, "--file", str(file))
+    unchecked = runbook(*of_file)
+    assert (
+        unchecked.code,
+        bool(re.search(r"\| Sealed \| claimed \S+, signature not checked \|", unchecked.stdout)),
+    ) == (
+        0,
+        True,
+    )
+    assert "It says that it is sealed with the key `sha256:" in unchecked.stdout
+    for checked in (runbook(*of_file, "--key", str(key)), runbook(*of_file, env={"RUNBOOK_AUDIT_KEY": str(key)})):
+        assert checked.code == 0
+        assert re.search(r"\| Sealed \| \S+, signature checked \|", checked.stdout)
+        assert "It is sealed with the trusted key `sha256:" in checked.stdout
+        assert "not checked" not in checked.stdout
+
+
+def test_a_report_whose_seal_does_not_hold_with_the_key_says_so_and_ends_with_1(
+    runbook: Command, exported: tuple[str, Path]
+) -> None:
+    run, file = exported
+    answer = runbook("audit", "report", run, "--file", str(file), "--key", f"sha256:{'0' * 64}")
+    assert answer.code == 1
+    assert answer.stdout.startswith("> **NOT VERIFIED: ")
+    assert "which is not a trusted key" in answer.complaint
+    assert re.search(r"\| Sealed \| claimed \S+, NOT VERIFIED \|", answer.stdout)
+
+
+def test_a_report_on_a_run_that_waits_for_its_seal_is_none_on_a_forgery(
+    aws: EmbeddedAws, on_aws: Command, key: Path, tmp_path: Path
+) -> None:
+    run = ran(aws, sealed=False).run_id
+    in_account = on_aws("audit", "report", run, "--key", str(key))
+    assert (in_account.code, "| Sealed | NOT YET |" in in_account.stdout) == (0, True)
+    file = tmp_path / "unsealed.json"
+    on_aws("audit", "export", run, "--out", str(file))
+    from_file = on_aws("audit", "report", run, "--file", str(file), "--key", str(key))
+    assert (from_file.code, "has no seal: its tail was cut off" in from_file.complaint) == (1, True)
+
+
 def test_a_file_without_the_run_says_what_it_has(runbook: Command, exported: tuple[str, Path]) -> None:
     answer = runbook("audit", "show", "another", "--file", str(exported[1]))
     assert answer.code == 2

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from workbench.cli.account import Account
     from workbench.evidence.export import Document
     from workbench.evidence.keys import Trusted
+    from workbench.evidence.report import Checked
     from workbench.evidence.search import Criteria, Summary
     from workbench.evidence.verify import Verdict
 
@@ -34,6 +35,15 @@ _AFTER_THE_END = ("run.attributed", "run.sealed")
 TheRun = Annotated[str, typer.Argument(metavar="RUN", help="A run's id.")]
 FromFile = Annotated[
     Path | None, typer.Option("--file", metavar="FILE", help="Read the trail from an export, without any AWS.")
+]
+Keys = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key",
+        metavar="KEYFILE",
+        help="The public key that you trust, or its fingerprint as sha256:...; may be repeated."
+        " Without one those are trusted that RUNBOOK_AUDIT_KEY or ~/.config/runbook/config.toml pins.",
+    ),
 ]
 FirstDay = Annotated[str | None, typer.Option("--from", metavar="DAY", help="The first day (UTC), e.g. 2026-11-21.")]
 LastDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="The last day, which is included.")]
@@ -62,7 +72,10 @@ def register(app: typer.Typer) -> None:
             verify,
             ["runbook audit verify trail.json --key key.pem", "runbook audit verify trail.json --key sha256:4f1c..."],
         ),
-        "report": (report, [f"runbook audit report {_A_RUN}", f"runbook audit report {_A_RUN} --file trail.json"]),
+        "report": (
+            report,
+            [f"runbook audit report {_A_RUN}", f"runbook audit report {_A_RUN} --file trail.json --key key.pem"],
+        ),
     }
     audit = typer.Typer(
         help="What happened in runs: read it, find it, export it, and check that nobody has changed it.",
@@ -109,7 +122,6 @@ def show(
 
     Checks that no entry was changed or left out, and ends with 1 if one was.
     """
-    from runbooks.store import audit
     from workbench.cli import words
     from workbench.cli.story import timeline
 
@@ -120,9 +132,7 @@ def show(
         trail = account.ledger.trail(run)
         if not trail:
             account.run(run)
-    about = _about(run, trail)
-    faults = audit.faults(trail)
-    broken = [fault for fault in faults if not (about.going_on and fault.startswith("the trail is not closed"))]
+    about, broken = _about(run, trail), _broken(trail)
     if as_json:
         entries = [entry.model_dump(mode="json") for entry in trail]
         print_json(
@@ -147,6 +157,13 @@ def show(
             console.print(f"signature not checked: runbook audit verify {file} --key KEYFILE", soft_wrap=True)
     if broken:
         raise typer.Exit(1)
+
+
+def _broken(trail: Sequence[Entry]) -> list[str]:
+    """What is wrong with the chain. That a run which is going on has not been closed is not."""
+    from runbooks.store import audit
+
+    return [fault for fault in audit.faults(trail) if not fault.startswith("the trail is not closed")]
 
 
 def _head(about: _About) -> list[str]:
@@ -223,6 +240,7 @@ def _full(trail: Sequence[Entry]) -> str:
 def report(
     run: TheRun,
     file: FromFile = None,
+    keys: Keys = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write it to a file.")] = None,
     as_json: Json = False,
     stack: Stack = DEFAULT_STACK,
@@ -230,9 +248,14 @@ def report(
     profile: Profile = None,
     endpoint_url: Endpoint = None,
 ) -> None:
-    """Write the report on a run in Markdown: what happened, on what evidence, who approved what, and how it went."""
+    """Write the report on a run in Markdown: what happened, on what evidence, who approved what, and how it went.
+
+    Checks that no entry was changed or left out and, with a key, the signature. If something is wrong, the report says
+    so above everything else, and the command ends with 1.
+    """
     from workbench.evidence.report import report as written
 
+    trusted, _ = _trusted(keys or ())
     if file is not None:
         trail = _from_file(file, run)
     else:
@@ -242,13 +265,42 @@ def report(
             account.run(run)
     if trail and trail[0].event.startswith(("manifest.", "standing.")):
         raise Stop(f"{run} is no run; `runbook audit show {run}` has what is on its trail.")
-    text = written(run, trail, _machine(trail), file=None if file is None else str(file))
-    if as_json:
-        print_json({"run_id": run, "markdown": text})
-    elif out is not None:
+    checked = _checked(run, trail, trusted, exported=file is not None)
+    text = written(run, trail, _machine(trail), checked=checked, file=None if file is None else str(file))
+    if out is not None:
         out.write_text(text, encoding="utf-8")
-    else:
+    if as_json:
+        print_json(
+            {
+                "run_id": run,
+                "markdown": text,
+                "faults": list(checked.faults),
+                "audit_verified": not checked.faults,
+                "signature_checked": checked.signature,
+            }
+        )
+    elif out is None:
         stdout().print(text, soft_wrap=True, end="")
+    if checked.faults:
+        where = "the report" if out is None else str(out)
+        raise Stop(f"NOT VERIFIED: {where} is no evidence: {'; '.join(checked.faults)}.", code=1)
+
+
+def _checked(run: str, trail: Sequence[Entry], trusted: Trusted, *, exported: bool) -> Checked:
+    """What is wrong with the chain and, if there is a key to trust, with the seal.
+
+    A run in the account may wait for its seal; an export that has none cannot be told from one that was cut off.
+    """
+    from workbench.evidence.export import export, read
+    from workbench.evidence.report import Checked
+    from workbench.evidence.verify import verify
+
+    broken = _broken(trail)
+    if broken or trusted.none or not (exported or _is_sealed(trail)):
+        return Checked(broken)
+    # What is reported is what is checked: the entries themselves, wherever they were read.
+    verdict = verify(read(export({run: trail})), trusted)
+    return Checked([fault.sentence for fault in verdict.faults], signature=True)
 
 
 def _machine(trail: Sequence[Entry]) -> dict[str, Any] | None:
@@ -437,15 +489,7 @@ def key(
 
 def verify(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An export, or a folder with a copy of the archive.")],
-    keys: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--key",
-            metavar="KEYFILE",
-            help="The public key that you trust, or its fingerprint as sha256:...; may be repeated."
-            " Without one those are trusted that RUNBOOK_AUDIT_KEY or ~/.config/runbook/config.toml pins.",
-        ),
-    ] = None,
+    keys: Keys = None,
     first_day: FirstDay = None,
     last_day: LastDay = None,
     full: Annotated[bool, typer.Option("--full", help="Name the key of each seal.")] = False,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from runbooks.evidence.seal import SEALED
-from runbooks.store.audit import Entry, faults
+from runbooks.store.audit import Entry
 from workbench.cli import words
 from workbench.evidence import path
 
@@ -24,15 +25,39 @@ _STATUS = {
 """Where a change stands after the last event that speaks of it."""
 
 
+@dataclass(frozen=True)
+class Checked:
+    """What was checked of the entries before they are reported on."""
+
+    faults: Sequence[str] = ()
+    """What is wrong with them, one sentence a fault."""
+    signature: bool = False
+    """Whether the seal's signature was held against a trusted key; its faults are then among the faults."""
+
+
 def report(
-    run_id: str, entries: Sequence[Entry], definition: Mapping[str, Any] | None, *, file: str | None = None
+    run_id: str,
+    entries: Sequence[Entry],
+    definition: Mapping[str, Any] | None,
+    *,
+    checked: Checked,
+    file: str | None = None,
 ) -> str:
     """The report. `definition` is the runbook's state machine; without it the graph is left out.
 
-    `file` is the export that the entries are from, whose signature nobody has checked for it.
+    `file` is the export that the entries are from. Faults stand above everything else: who has the report has nothing
+    else to tell that it is of no use as evidence.
     """
-    story = _Story(run_id, entries)
-    parts = [story.head(), story.summary(), story.findings(), story.changes(), story.decisions(), story.timeline()]
+    story = _Story(run_id, entries, checked)
+    parts = [
+        story.banner(),
+        story.head(),
+        story.summary(),
+        story.findings(),
+        story.changes(),
+        story.decisions(),
+        story.timeline(),
+    ]
     if definition is not None:
         graph = path.mermaid(definition, path.taken(entries, definition))
         parts.append(["## The path taken", "", "```mermaid", graph, "```"])
@@ -41,9 +66,10 @@ def report(
 
 
 class _Story:
-    def __init__(self, run_id: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, run_id: str, entries: Sequence[Entry], checked: Checked) -> None:
         self.run_id = run_id
         self.entries = entries
+        self.checked = checked
         self.first = self._detail("run.started")
         self.closed = self._detail("run.closed")
         self.diagnosis = self._detail("diagnosis.made")
@@ -53,6 +79,15 @@ class _Story:
 
     def _of(self, *events: str) -> Iterator[Entry]:
         return (entry for entry in self.entries if entry.event in events)
+
+    def banner(self) -> list[str]:
+        if not self.checked.faults:
+            return []
+        return [
+            "> **NOT VERIFIED: what follows is no evidence, since its audit trail is not what was recorded.**",
+            ">",
+            *(f"> - {_sentence(fault)}" for fault in self.checked.faults),
+        ]
 
     def head(self) -> list[str]:
         ended = self.closed.get("error") or self.closed.get("outcome") or "has not ended"
@@ -68,7 +103,6 @@ class _Story:
     def summary(self) -> list[str]:
         given = self.first.get("input")
         given = given if isinstance(given, dict) else {}
-        seal = next(iter(self._of(SEALED)), None)
         seconds = self.closed.get("seconds")
         good = self.closed.get("outcome") == "SUCCEEDED"
         rows = [
@@ -84,10 +118,18 @@ class _Story:
                 "Time to recover" if good and self.closed.get("verified") else "Ended after",
                 words.duration(seconds) if seconds is not None else "not yet",
             ),
-            ("Sealed", seal.at if seal else "NOT YET"),
+            ("Sealed", self._sealed()),
         ]
         wrong = [line for entry in self._of("run.attributed") for line in _list(entry.detail.get("contradictions"))]
         return [*_table(["", ""], rows), *(f"\n**CONTRADICTION: {_sentence(str(line))}**" for line in wrong)]
+
+    def _sealed(self) -> str:
+        seal = next(self._of(SEALED), None)
+        if seal is None:
+            return "NOT YET"
+        if not self.checked.signature:
+            return f"claimed {seal.at}, signature not checked"
+        return f"claimed {seal.at}, NOT VERIFIED" if self.checked.faults else f"{seal.at}, signature checked"
 
     def _vouched(self) -> str:
         return " (AWS vouches for the name)" if self.first.get("identity") == "verified" else ""
@@ -159,12 +201,14 @@ class _Story:
     def evidence(self, file: str | None) -> list[str]:
         lines = ["## Evidence", ""]
         if self.entries:
-            lines.append(
-                f"{words.verified(self.entries, faults(self.entries))}. Its head is `{self.entries[-1].hash}`."
-            )
-        lines += [f"It is sealed with the key `sha256:{seal.detail['key']}`." for seal in self._of(SEALED)]
-        if file is not None:
-            lines.append(f"Signature not checked: `runbook audit verify {file} --key KEYFILE`.")
+            lines.append(f"{words.verified(self.entries, self.checked.faults)}. Its head is `{self.entries[-1].hash}`.")
+        trusted = self.checked.signature and not self.checked.faults
+        says = "It is sealed with the trusted key" if trusted else "It says that it is sealed with the key"
+        for seal in self._of(SEALED):
+            lines.append(f"{says} `sha256:{seal.detail.get('key')}`.")
+            if not self.checked.signature:
+                command = f"audit verify {file}" if file is not None else f"audit report {self.run_id}"
+                lines.append(f"Signature not checked: `runbook {command} --key KEYFILE`.")
         return lines
 
 
