@@ -93,6 +93,40 @@ def test_who_starts_is_who_is_signed_in_if_nobody_is_named(on_aws):
     assert entries[0]["actor"] not in {"", "unknown", "alice"}
 
 
+def test_who_asks_under_another_name_than_aws_knows_is_told_what_that_means(on_aws):
+    answer = start(on_aws)
+    assert answer.code == 0
+    assert answer.complaint.startswith("The input says that alice asks, and AWS knows you as ")
+    assert "Neither alice nor you may approve its plan." in answer.complaint
+    own = answer.complaint.removeprefix("The input says that alice asks, and AWS knows you as ").partition(". ")[0]
+    assert "The input says" not in start(on_aws, requested_by=own).stderr
+
+
+@pytest.mark.parametrize(
+    ("named", "shown", "identity"),
+    [
+        (None, "alice (unverified)", None),
+        ("alice", "alice", "arn:aws:iam::123456789012:user/alice"),
+        ("mallory", "alice (CloudTrail: mallory)", "arn:aws:iam::123456789012:user/mallory"),
+    ],
+    ids=["nobody", "the same", "another"],
+)
+def test_whose_name_was_only_claimed_is_said_wherever_the_run_is_shown(aws, on_aws, named, shown, identity):
+    started = start(on_aws, "--follow", "--json").document
+    if named:
+        aws.cloudtrail(named, started["execution_arn"])
+    run = started["run_id"]
+    assert f"  {shown}  " in on_aws("runs").stdout
+    assert f"  {shown}  " in on_aws("audit", "search", "--runbook", RUNBOOK).stdout
+    assert f", asked by {shown} on 20" in on_aws("audit", "show", run).stdout
+    for document in (
+        on_aws("runs", "--json").document[0],
+        on_aws("audit", "search", "--runbook", RUNBOOK, "--json").document["runs"][0],
+        on_aws("audit", "show", run, "--json").document,
+    ):
+        assert (document["identity"], document["attributed_to"]) == ("unverified", identity)
+
+
 def test_the_mode_on_the_command_line_goes_before_the_one_in_the_input(aws, on_aws):
     run_id = start(on_aws, "--mode", "execute", "--follow", "--json").document["run_id"]
     (listed,) = on_aws("runs", "--json").document
@@ -172,7 +206,7 @@ def test_runs_are_a_table_for_people(on_aws):
     assert header.split() == ["RUN", "STATUS", "ERROR", "STARTED", "(UTC)", "BY", "TARGET"]
     assert line.startswith(run_id)
     assert "  FAILED  Refused  " in line
-    assert line.endswith("  alice  service/snowflake-analytics-cluster/snowflake-report-service")
+    assert line.endswith("  alice (unverified)  service/snowflake-analytics-cluster/snowflake-report-service")
 
 
 def test_the_audit_trail_is_a_timeline_and_its_chain_is_verified(on_aws):

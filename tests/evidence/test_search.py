@@ -85,6 +85,22 @@ def test_a_run_is_found_by_who_cloudtrail_says_has_started_it_and_by_who_it_clai
     assert len(search.find(Criteria(runbook=RUNBOOK), limit=25).runs) == 2
 
 
+def test_who_started_a_run_is_known_from_its_seal_too_and_that_costs_one_entry(
+    aws: EmbeddedAws, ledger: Ledger, ended: Ended
+) -> None:
+    run = ended("ecs-service-rollback-20261121T030000Z-00000001")
+    search = searcher(aws)
+    criteria = Criteria(runbook=RUNBOOK, outcome="SUCCEEDED")
+    before = search.find(criteria, limit=25)
+    alice = "arn:aws:iam::123456789012:user/alice"
+    ledger.attribute(run, alice, {"caller": alice}, state="Attribute", now=aws.clock.now())
+    aws.invoke("SealFunction", {})
+    assert ledger.trail(run.run_id)[-1].event == "run.sealed"
+    after = search.find(criteria, limit=25)
+    assert [found.runs[0].attributed_to for found in (before, after)] == [None, alice]
+    assert [found.items_read for found in (before, after)] == [2, 2]
+
+
 def test_a_page_of_a_filter_that_few_runs_pass_is_read_in_bounds_and_left_short(
     aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,6 +91,7 @@ def start(
 
     runbook = runbook_named(name)
     document = starting.with_fields(starting.document_from(source), field or (), runbook)
+    claimed = False
     account = opened(stack, region, profile, endpoint_url)
     if isinstance(document, dict):
         given = {"mode": mode, "reason": reason, "requested_by": requested_by}
@@ -101,19 +102,41 @@ def start(
             starting.checked(runbook, document | {"requested_by": "whoever signs in"})
             _start_over_api(account, api_url, name, document, execution, then_follow=then_follow, as_json=as_json)
             return
-        if "requested_by" not in document:
+        claimed = "requested_by" in document
+        if not claimed:
             # The rest is checked first: who is told that a field is missing should not have to sign in for it.
             starting.checked(runbook, document | {"requested_by": "unknown"})
             document["requested_by"] = account.caller()
     text = starting.checked(runbook, document)
     execution = starting.execution_name(execution, lambda: str(uuid.uuid4()))
     started = _started(account, name, execution, text)
+    if claimed:
+        _say_whose_name(account, document["requested_by"])
     arn = started["executionArn"]
     run_id = run_id_of(name, arn, started["startDate"].astimezone(UTC))
     if then_follow:
         _follow(account, name, run_id, arn, as_json=as_json)
     else:
         _say_started(run_id, arn, name, document.get("mode", "plan"), as_json=as_json)
+
+
+def _say_whose_name(account: Account, claimed: str) -> None:
+    """Warns whoever asks under a name that is not the one AWS knows them by."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from runbooks.policy import person
+
+    try:
+        caller = account.caller()
+    except (BotoCoreError, ClientError):
+        return  # the run has started, and nothing is known against the name
+    if person(claimed) != person(caller):
+        stderr().print(
+            f"The input says that {claimed} asks, and AWS knows you as {caller}. The run is recorded as {claimed}'s,"
+            f" unverified, and once CloudTrail has named you that is published as a contradiction. Neither {claimed}"
+            " nor you may approve its plan. To ask under your own name, leave requested_by out.",
+            soft_wrap=True,
+        )
 
 
 def _start_over_api(
@@ -323,13 +346,15 @@ def _run_document(run: Run) -> dict[str, Any]:
         "started_at": run.started_at,
         "ended_at": run.ended_at,
         "requested_by": run.requested_by,
+        "identity": run.identity,
+        "attributed_to": run.attributed_to,
         "reason": run.reason,
         "ticket": run.ticket,
     }
 
 
 def _print_runs(wanted: list[dict[str, Any]]) -> None:
-    from workbench.cli.words import short_person, short_target
+    from workbench.cli.words import asker, short_target
 
     rows = [("RUN", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
     rows += [
@@ -338,7 +363,7 @@ def _print_runs(wanted: list[dict[str, Any]]) -> None:
             run["status"],
             run["error"] or "-",
             run["started_at"][:19].replace("T", " "),
-            short_person(run["requested_by"] or "unknown"),
+            asker(run["requested_by"], run["identity"], run["attributed_to"]),
             ", ".join(short_target(target) for target in run["targets"]) or "-",
         )
         for run in wanted

@@ -100,6 +100,8 @@ class _About:
     ended: str
     mode: str
     requested_by: str
+    identity: str
+    attributed_to: str | None
     started_at: str
     reason: str
     ticket: str | None
@@ -140,6 +142,9 @@ def show(
                 "run_id": run,
                 "error": about.error,
                 "cause": about.cause,
+                "requested_by": about.requested_by,
+                "identity": about.identity,
+                "attributed_to": about.attributed_to,
                 "entries": entries,
                 "faults": broken,
                 "audit_verified": not broken,
@@ -173,7 +178,8 @@ def _head(about: _About) -> list[str]:
     if (day := manifest.day_of(about.run_id)) is not None:
         return [f"{about.run_id}  the runs that were sealed on {day}"]
     targets = ", ".join(words.short_target(target) for target in about.targets) or "no target"
-    asked = f"asked by {about.requested_by or 'unknown'} on {about.started_at[:10]}"
+    asker = words.asker(about.requested_by, about.identity, about.attributed_to)
+    asked = f"asked by {asker} on {about.started_at[:10]}"
     ticket = f", ticket {about.ticket}" if about.ticket else ""
     told = f'{about.ended}, {about.mode}, {asked}: "{about.reason}"{ticket}'
     return [f"{about.run_id}  on {targets}", told, *([about.cause] if about.cause else [])]
@@ -191,12 +197,15 @@ def _about(run_id: str, trail: Sequence[Entry]) -> _About:
         return _about_standing(run_id, trail[0])
     closed = next((entry for entry in trail if entry.event in {"run.closed", "manifest.sealed"}), None)
     end: dict[str, Any] = dict(closed.detail) if closed else {}
+    named: dict[str, Any] = next((dict(entry.detail) for entry in trail if entry.event == "run.attributed"), {})
     return _About(
         run_id=run_id,
         targets=detail.get("targets", ()),
         ended=str(end.get("error") or end.get("outcome") or "open"),
         mode=str(given.get("mode", "no mode")),
         requested_by=first.actor if first else "",
+        identity=str(detail.get("identity", "unverified")),
+        attributed_to=str(named.get("on_behalf_of") or named.get("caller")) if named else None,
         started_at=first.at if first else "",
         reason=str(given.get("reason", "")),
         ticket=given.get("ticket"),
@@ -213,6 +222,8 @@ def _about_standing(run_id: str, entry: Entry) -> _About:
         ended=entry.event.partition(".")[2],
         mode="standing approval",
         requested_by=entry.actor,
+        identity="verified",  # it is given through the API alone, which knows by whom
+        attributed_to=None,
         started_at=entry.at,
         reason=str(entry.detail.get("comment", "")),
         ticket=None,
@@ -374,7 +385,7 @@ def _some(criteria: Criteria) -> None:
 
 
 def _print_found(runs: Sequence[Summary]) -> None:
-    from workbench.cli.words import short_target
+    from workbench.cli.words import asker, short_target
 
     rows = [("RUN", "OUTCOME", "ERROR", "ENDED (UTC)", "BY", "TARGET")]
     rows += [
@@ -383,7 +394,7 @@ def _print_found(runs: Sequence[Summary]) -> None:
             run.outcome,
             run.error or "-",
             run.ended_at[:19].replace("T", " "),
-            run.by,
+            asker(run.by, run.identity, run.attributed_to),
             short_target(run.target) if run.target else "-",
         )
         for run in runs

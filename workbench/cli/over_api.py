@@ -94,8 +94,7 @@ def _changes(run: dict[str, Any]) -> list[dict[str, Any]]:
 
 def runs(gate: Gate, runbook: str | None, target: str | None, *, only_open: bool) -> list[dict[str, Any]]:
     """Runs, the newest first."""
-    found = gate.runs(runbook=runbook, target=target, status="open" if only_open else None)
-    return [{name: value for name, value in run.items() if name != "identity"} for run in found]
+    return list(gate.runs(runbook=runbook, target=target, status="open" if only_open else None))
 
 
 def run_id_only(run: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from runbooks import clock
 from runbooks.model import Change, Undo
+from runbooks.policy import person
 from runbooks.store.audit import Entry
 from runbooks.store.runs import Run
 
@@ -28,6 +29,14 @@ def short_target(arn: str) -> str:
 def short_person(identity: str) -> str:
     """The name at the end of an IAM ARN; any other name as it is."""
     return identity.rpartition("/")[2] if identity.startswith("arn:") else identity
+
+
+def asker(name: str, identity: str | None, attributed_to: str | None) -> str:
+    """Who asked, and how far that is known: the name in an input is a claim unless AWS or CloudTrail says the same."""
+    shown = short_person(name or "unknown")
+    if attributed_to is not None and person(attributed_to) != person(name):
+        return f"{shown} (CloudTrail: {short_person(attributed_to)})"
+    return shown if identity == "verified" or attributed_to is not None else f"{shown} (unverified)"
 
 
 def time_of(moment: str | datetime) -> str:

@@ -47,7 +47,14 @@ def _items(count: int) -> Iterator[dict[str, Any]]:
             event="run.closed",
             state="Finish run",
             actor="frame",
-            detail={"outcome": outcome, "error": "Refused" if is_rare else None, "cause": None, "seconds": 48},
+            detail={
+                "outcome": outcome,
+                "error": "Refused" if is_rare else None,
+                "cause": None,
+                "seconds": 48,
+                "identity": "verified",
+                "attributed_to": None,
+            },
         )
         yield as_item(entry) | {
             "target": f"arn:aws:ecs:eu-central-1:123456789012:service/prod/{'rare' if is_rare else number % 7}",

@@ -12,11 +12,12 @@ import heapq
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runbooks.evidence import manifest
 from runbooks.policy import person
+from runbooks.store.audit import STANDING
 from runbooks.store.tables import Item, packed, unpacked
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "standing.given", "standing.revoked")
@@ -41,7 +42,9 @@ class Criteria:
 
 @dataclass(frozen=True)
 class Summary:
-    """A run that has ended. `by` is the person behind the identity, `target` its first target.
+    """A run that has ended. `by` is the person under whom it was found, `target` its first target.
+
+    `identity` is `verified` if AWS vouches for who asked; `attributed_to` is who started it, by CloudTrail.
 
     Or what somebody did to a standing approval: then that is the outcome, and it took no time.
     """
@@ -54,6 +57,8 @@ class Summary:
     ended_at: str
     seconds: int
     by: str
+    identity: str
+    attributed_to: str | None
     target: str | None
     listed_at: str
     """When the entry was written by which it was found: its end, as a rule."""
@@ -106,7 +111,7 @@ class Search:
             if last is not None and ((fits and len(runs) == limit) or looked_at == MOST_READ):
                 return Found(list(runs.values()), "/".join(last.place), self._read)
             if fits:
-                runs[run.run_id] = run
+                runs[run.run_id] = self._named(run)
             last = run
         return Found(list(runs.values()), None, self._read)
 
@@ -168,6 +173,20 @@ class Search:
                 return
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
+    def _named(self, run: Summary) -> Summary:
+        """The run with who started it, which CloudTrail often says only after the end: its last entry knows."""
+        if run.identity == "verified" or run.attributed_to is not None:
+            return run
+        answer = self._dynamodb.query(
+            TableName=self._table,
+            KeyConditionExpression="run_id = :run",
+            ExpressionAttributeValues=packed({":run": run.run_id}),
+            ScanIndexForward=False,
+            Limit=1,
+        )
+        self._read += 1
+        return replace(run, attributed_to=_attributed(unpacked(answer["Items"][0])))
+
     def _closing(self, item: Item) -> Item:
         """The closing entry that an entry of an index is, or that is right before it."""
         if "runbook_outcome" in item:
@@ -189,9 +208,24 @@ def _summary(listed: Item, item: Item) -> Summary:
         ended_at=item["at"],
         seconds=int(detail.get("seconds") or 0),
         by=listed["actor_index"],
+        identity=_identity(detail, outcome),
+        attributed_to=_attributed(listed),
         target=item.get("target"),
         listed_at=listed["at"],
     )
+
+
+def _attributed(item: Item) -> str | None:
+    """Who started the run, by CloudTrail, as far as this entry knows."""
+    detail = json.loads(item["detail"])
+    if item["event"] == "run.attributed":
+        return str(detail.get("on_behalf_of") or detail["caller"])
+    return str(detail["attributed_to"]) if detail.get("attributed_to") else None
+
+
+def _identity(detail: dict[str, Any], outcome: str) -> str:
+    """What is not said to be verified is not. Standing approvals are given through the API, which knows by whom."""
+    return "verified" if outcome.startswith(STANDING) else str(detail.get("identity", "unverified"))
 
 
 def _fits(criteria: Criteria, run: Summary) -> bool:

@@ -25,6 +25,7 @@ class Listed(Model):
     ended_at: str | None
     requested_by: str
     identity: Literal["verified", "unverified"]
+    attributed_to: str | None = Field(description="who started it, by CloudTrail; null before that is known")
     reason: str
     ticket: str | None
 
@@ -203,6 +204,7 @@ def _common(run: Run) -> dict[str, Any]:
         "ended_at": run.ended_at,
         "requested_by": run.requested_by,
         "identity": run.identity,
+        "attributed_to": run.attributed_to,
         "reason": run.reason,
         "ticket": run.ticket,
     }

@@ -556,12 +556,20 @@ class Ledger:
         }
         if run.targets:
             index["target"] = run.targets[0]
+        told = {
+            "outcome": outcome,
+            "error": error_name,
+            "cause": error_cause,
+            # A search reads closing entries alone, and must not show a name that was only claimed like any other.
+            "identity": run.identity,
+            "attributed_to": run.attributed_to,
+        }
         for _ in range(_ATTEMPTS):
             try:
                 return self.record(
                     run,
                     "run.closed",
-                    detail | {"outcome": outcome, "error": error_name, "cause": error_cause},
+                    detail | told,
                     state=state,
                     now=now,
                     updates={
