@@ -203,10 +203,21 @@ def test_runs_are_a_table_for_people(on_aws):
     assert on_aws("runs").stdout == "There are no such runs.\n"
     run_id = start(on_aws, "--follow", "--json").document["run_id"]
     header, line = on_aws("runs").stdout.splitlines()
-    assert header.split() == ["RUN", "STATUS", "ERROR", "STARTED", "(UTC)", "BY", "TARGET"]
+    assert header.split() == ["RUN", "MODE", "STATUS", "ERROR", "STARTED", "(UTC)", "BY", "TARGET"]
     assert line.startswith(run_id)
-    assert "  FAILED  Refused  " in line
+    assert "  plan  FAILED  Refused  " in line
     assert line.endswith("  alice (unverified)  service/snowflake-analytics-cluster/snowflake-report-service")
+
+
+def test_a_plan_that_succeeded_does_not_read_like_a_recovery(aws, on_aws, broken):
+    start(on_aws, "--follow", "--json")
+    for command in (("runs",), ("audit", "search", "--runbook", RUNBOOK)):
+        header, line = on_aws(*command).stdout.splitlines()
+        assert header.split()[:2] == ["RUN", "MODE"]
+        assert line.split()[1:3] == ["plan", "SUCCEEDED"]
+    (listed,) = on_aws("runs", "--json").document
+    (found,) = on_aws("audit", "search", "--runbook", RUNBOOK, "--json").document["runs"]
+    assert (listed["mode"], found["mode"]) == ("plan", "plan")
 
 
 def test_the_audit_trail_is_a_timeline_and_its_chain_is_verified(on_aws):

@@ -356,10 +356,11 @@ def _run_document(run: Run) -> dict[str, Any]:
 def _print_runs(wanted: list[dict[str, Any]]) -> None:
     from workbench.cli.words import asker, short_target
 
-    rows = [("RUN", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
+    rows = [("RUN", "MODE", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
     rows += [
         (
             run["run_id"],  # begins with the runbook's name
+            run["mode"] or "-",
             run["status"],
             run["error"] or "-",
             run["started_at"][:19].replace("T", " "),

@@ -387,10 +387,11 @@ def _some(criteria: Criteria) -> None:
 def _print_found(runs: Sequence[Summary]) -> None:
     from workbench.cli.words import asker, short_target
 
-    rows = [("RUN", "OUTCOME", "ERROR", "ENDED (UTC)", "BY", "TARGET")]
+    rows = [("RUN", "MODE", "OUTCOME", "ERROR", "ENDED (UTC)", "BY", "TARGET")]
     rows += [
         (
             run.run_id,
+            run.mode or "-",
             run.outcome,
             run.error or "-",
             run.ended_at[:19].replace("T", " "),

@@ -52,6 +52,7 @@ def _items(count: int) -> Iterator[dict[str, Any]]:
                 "error": "Refused" if is_rare else None,
                 "cause": None,
                 "seconds": 48,
+                "mode": "execute",
                 "identity": "verified",
                 "attributed_to": None,
             },

@@ -46,12 +46,14 @@ class Summary:
 
     `identity` is `verified` if AWS vouches for who asked; `attributed_to` is who started it, by CloudTrail.
 
-    Or what somebody did to a standing approval: then that is the outcome, and it took no time.
+    Or what somebody did to a standing approval: then that is the outcome, it took no time, and `mode` is None, as for
+    a run whose input nobody could read.
     """
 
     run_id: str
     runbook: str
     outcome: str
+    mode: str | None
     error: str | None
     cause: str | None
     ended_at: str
@@ -203,6 +205,7 @@ def _summary(listed: Item, item: Item) -> Summary:
         run_id=item["run_id"],
         runbook=runbook,
         outcome=outcome,
+        mode=detail.get("mode"),
         error=detail.get("error"),
         cause=detail.get("cause"),
         ended_at=item["at"],

@@ -560,7 +560,8 @@ class Ledger:
             "outcome": outcome,
             "error": error_name,
             "cause": error_cause,
-            # A search reads closing entries alone, and must not show a name that was only claimed like any other.
+            # A search reads closing entries alone, and must not show a plan like a recovery, nor a claim like a fact.
+            "mode": run.mode,
             "identity": run.identity,
             "attributed_to": run.attributed_to,
         }
