@@ -18,6 +18,7 @@ from workbench.incident import Incident, run_scenario
 from .conftest import Answer
 
 RUNBOOK = "ecs-service-rollback"
+REVERSED = ("--from", "2026-11-30", "--to", "2026-11-01")
 SCENARIOS = scenario.of(RUNBOOK)
 Command = Callable[..., Answer]
 
@@ -239,6 +240,9 @@ def test_an_export_says_what_is_not_sealed(aws: EmbeddedAws, on_aws: Command, tm
         (["export"], "Give a run, or both --from and --to."),
         (["export", "--from", "2026-11-21"], "Give a run, or both --from and --to."),
         (["export", "--from", "yesterday", "--to", "2026-11-21"], "'yesterday' is no day."),
+        (["export", *REVERSED], "--from 2026-11-30 is after --to 2026-11-01, so no day is meant."),
+        (["search", *REVERSED], "--from 2026-11-30 is after --to 2026-11-01, so no day is meant."),
+        (["verify", "trail.json", *REVERSED], "--from 2026-11-30 is after --to 2026-11-01, so no day is meant."),
         (["export", "no-such-run"], "There is no run 'no-such-run'"),
         (["export", "--from", "2020-01-01", "--to", "2020-01-02"], "Nothing was sealed from 2020-01-01 to 2020-01-02"),
         (["search"], "Give --target, --actor, --runbook or --outcome, or both --from and --to."),

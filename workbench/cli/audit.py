@@ -353,7 +353,8 @@ def search(
         runbook_named(runbook)
     if outcome is not None and outcome not in OUTCOMES:
         raise Stop(f"A run does not end as {outcome!r}. It ends as one of {', '.join(OUTCOMES)}.")
-    criteria = Criteria(target, actor, runbook, outcome, _day(first_day), _day(last_day))
+    first, last = _days(first_day, last_day)
+    criteria = Criteria(target, actor, runbook, outcome, first, last)
     _some(criteria)
     account = opened(stack, region, profile, endpoint_url)
     with working("Searching the audit trail", quiet=not stderr().is_terminal):
@@ -424,7 +425,7 @@ def export(
     """
     from workbench.evidence.export import export as exported
 
-    first, last = _day(first_day), _day(last_day)
+    first, last = _days(first_day, last_day)
     if (run is None) == (first is None) or (first is None) != (last is None):
         raise Stop("Give a run, or both --from and --to.")
     account = opened(stack, region, profile, endpoint_url)
@@ -516,7 +517,7 @@ def verify(
     """
     from workbench.evidence.verify import verify as checked
 
-    first, last = _day(first_day), _day(last_day)
+    first, last = _days(first_day, last_day)
     trusted, where = _trusted(keys or ())
     document = _copy(file) if file.is_dir() else _document(file)
     verdict = checked(document, trusted, days=(first, last))
@@ -643,6 +644,14 @@ def _day(text: str | None) -> str | None:
         return date.fromisoformat(text).isoformat()
     except ValueError:
         raise Stop(f"{text!r} is no day. Write it as 2026-11-21.") from None
+
+
+def _days(first_day: str | None, last_day: str | None) -> tuple[str | None, str | None]:
+    """Both days, checked. Raises Stop for a range that would hold nothing, since that reads like nothing happened."""
+    first, last = _day(first_day), _day(last_day)
+    if first is not None and last is not None and first > last:
+        raise Stop(f"--from {first} is after --to {last}, so no day is meant. Give the earlier one as --from.")
+    return first, last
 
 
 def _output(account: Account, name: str) -> str:
