@@ -199,6 +199,20 @@ def test_runs_are_listed_by_runbook_target_and_open_ones(aws, on_aws):
     assert on_aws("runs", "--target", f"{TARGET}-other", "--json").document == []
 
 
+def test_a_target_is_found_by_what_the_table_shows_of_it_and_one_that_is_not_there_is_named(on_aws):
+    run_id = start(on_aws, "--follow", "--json").document["run_id"]
+    shown = on_aws("runs").stdout.split()[-1]
+    assert shown == "service/snowflake-analytics-cluster/snowflake-report-service"
+    for command in (("runs",), ("runs", "--api"), ("audit", "search")):
+        assert run_id in on_aws(*command, "--target", shown).stdout, command
+        missed = on_aws(*command, "--target", "report-service")
+        assert missed.stdout.startswith("None of these runs is on a target 'report-service'. Name it by its ARN"), (
+            command
+        )
+        other = on_aws(*command, "--target", f"{TARGET}-other")
+        assert other.stdout == "There are no such runs.\n", command
+
+
 def test_runs_are_a_table_for_people(on_aws):
     assert on_aws("runs").stdout == "There are no such runs.\n"
     run_id = start(on_aws, "--follow", "--json").document["run_id"]

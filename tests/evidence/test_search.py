@@ -123,6 +123,17 @@ def test_days_are_read_one_after_the_other_until_a_page_is_full(aws: EmbeddedAws
     assert {run.ended_at[:7] for run in runs(found)} == {"2026-02"}
 
 
+def test_a_target_that_is_named_as_lists_show_it_is_compared_within_bounds(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.evidence.search.MOST_READ", 50)
+    fill(aws, 200)
+    by_name, by_arn = (pages(searcher(aws), Criteria(target=name), 25) for name in ("service/prod/rare", TARGET))
+    assert [run.run_id for run in runs(by_name)] == [run.run_id for run in runs(by_arn)]
+    assert len(runs(by_name)) == RARE
+    assert max(page.items_read for page in by_name) <= 50 + 10 * 26
+
+
 def test_runs_that_ended_at_the_same_moment_are_all_found(aws: EmbeddedAws) -> None:
     fill(aws, 20)
     client, table = aws.client("dynamodb"), aws.outputs["AuditTableName"]

@@ -15,7 +15,7 @@ from workbench.cli.failures import Stop
 from workbench.cli.output import print_json, stderr, stdout, working
 from workbench.cli.reference import runbook_named, runbooks_like
 from workbench.cli.steering import gate_of
-from workbench.cli.texts import DEFAULT_STACK, ApiUrl, Endpoint, Json, OverApi, Profile, Region, Stack, example
+from workbench.cli.texts import DEFAULT_STACK, ApiUrl, Endpoint, Json, OverApi, Profile, Region, Stack, Target, example
 
 if TYPE_CHECKING:
     from runbooks.store.runs import Run
@@ -291,7 +291,7 @@ def runs(
     runbook: Annotated[
         str | None, typer.Option("--runbook", metavar="NAME", help="Only this runbook's.", autocompletion=runbooks_like)
     ] = None,
-    target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="Only those on this target.")] = None,
+    target: Target = None,
     only_open: Annotated[bool, typer.Option("--open", help="Only those that have not ended.")] = False,
     as_json: Json = False,
     via_api: OverApi = False,
@@ -303,34 +303,44 @@ def runs(
 ) -> None:
     """List runs, the newest first."""
     from runbooks import catalogue
+    from workbench.cli.words import is_arn, is_target
 
     if runbook is not None:
         runbook_named(runbook)
+    # No index has what lists show of an ARN, so that is compared afterwards.
+    arn = target if target is not None and is_arn(target) else None
     account = opened(stack, region, profile, endpoint_url)
     if via_api or api_url:
         from workbench.cli import over_api
 
-        listed = over_api.runs(gate_of(account, api_url), runbook, target, only_open=only_open)
-        _show_runs(listed, as_json=as_json)
+        listed = over_api.runs(gate_of(account, api_url), runbook, arn, only_open=only_open)
+        wanted = [run for run in listed if target is None or any(is_target(target, each) for each in run["targets"])]
+        _show_runs(wanted, target, as_json=as_json)
         return
     ledger = account.ledger
     with working("Reading the State table", quiet=not stderr().is_terminal):
         if only_open:
             found = [run for run in ledger.unfinished() if run.status == "open"]
-        elif target is not None:
-            found = ledger.runs_on(target)
+        elif arn is not None:
+            found = ledger.runs_on(arn)
         else:
             found = [run for name in ([runbook] if runbook else catalogue.names()) for run in ledger.runs_of(name)]
-    wanted = [run for run in found if runbook in {None, run.runbook} and (target is None or target in run.targets)]
-    wanted.sort(key=lambda run: run.started_at, reverse=True)
-    _show_runs([_run_document(run) for run in wanted], as_json=as_json)
+    found = [
+        run
+        for run in found
+        if runbook in {None, run.runbook} and (target is None or any(is_target(target, each) for each in run.targets))
+    ]
+    found.sort(key=lambda run: run.started_at, reverse=True)
+    _show_runs([_run_document(run) for run in found], target, as_json=as_json)
 
 
-def _show_runs(wanted: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show_runs(wanted: list[dict[str, Any]], target: str | None, *, as_json: bool) -> None:
+    from workbench.cli.words import no_such_runs
+
     if as_json:
         print_json(wanted)
     elif not wanted:
-        stdout().print("There are no such runs.")
+        stdout().print(no_such_runs(target), soft_wrap=True)
     else:
         _print_runs(wanted)
 

@@ -16,7 +16,7 @@ from workbench.cli.accounts import opened
 from workbench.cli.failures import Stop
 from workbench.cli.output import print_json, stderr, stdout, working
 from workbench.cli.reference import MACHINES, runbook_named
-from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, example
+from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, Target, example
 
 if TYPE_CHECKING:
     from runbooks.store.audit import Entry
@@ -328,7 +328,7 @@ def _machine(trail: Sequence[Entry]) -> dict[str, Any] | None:
 
 
 def search(
-    target: Annotated[str | None, typer.Option("--target", metavar="ARN", help="On this target.")] = None,
+    target: Target = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Asked for by this person.")] = None,
     runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Of this runbook.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help=_AS_HELP)] = None,
@@ -347,6 +347,7 @@ def search(
     Reads an index of the Audit table, never all of it.
     """
     from runbooks import catalogue
+    from workbench.cli.words import no_such_runs
     from workbench.evidence.search import OUTCOMES, Criteria, Search
 
     if runbook is not None:
@@ -371,7 +372,7 @@ def search(
     elif not found.runs and found.before:
         stdout().print(f"None of the newest {found.items_read} is one. To go on: add --before {found.before}")
     elif not found.runs:
-        stdout().print("There are no such runs.")
+        stdout().print(no_such_runs(target), soft_wrap=True)
     else:
         _print_found(found.runs)
         if found.before:

@@ -24,6 +24,12 @@ Endpoint = Annotated[
     str | None,
     typer.Option("--endpoint-url", help="Where AWS answers, for an emulator; AWS_ENDPOINT_URL works as well."),
 ]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target", metavar="TARGET", help="Only those on this target: its ARN, or what the table shows of it."
+    ),
+]
 OverApi = Annotated[
     bool, typer.Option("--api", envvar="RUNBOOK_API", help="Go through the stack's HTTP API instead of AWS itself.")
 ]

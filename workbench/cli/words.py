@@ -26,6 +26,26 @@ def short_target(arn: str) -> str:
     return parts[5] if len(parts) == 6 else arn
 
 
+def is_arn(text: str) -> bool:
+    """Whether it is a whole ARN, by which an index finds a target."""
+    return text.startswith("arn:")
+
+
+def is_target(named: str, arn: str) -> bool:
+    """Whether that ARN is meant by whoever names a target by its ARN, or by what lists show of it."""
+    return named == (arn if is_arn(named) else short_target(arn))
+
+
+def no_such_runs(target: str | None) -> str:
+    """Why a list is empty, as far as it may be the name of the target."""
+    if target is None or is_arn(target):
+        return "There are no such runs."
+    return (
+        f"None of these runs is on a target {target!r}. Name it by its ARN, or as `runbook runs` shows it;"
+        " `runbook runs --json` has the ARNs."
+    )
+
+
 def short_person(identity: str) -> str:
     """The name at the end of an IAM ARN; any other name as it is."""
     return identity.rpartition("/")[2] if identity.startswith("arn:") else identity

@@ -19,6 +19,7 @@ from runbooks.evidence import manifest
 from runbooks.policy import person
 from runbooks.store.audit import STANDING
 from runbooks.store.tables import Item, packed, unpacked
+from workbench.cli.words import is_arn, is_target
 
 OUTCOMES = ("SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT", "standing.given", "standing.revoked")
 """What a run can be closed as, and what can happen to a standing approval."""
@@ -30,7 +31,10 @@ _FIRST, _LAST = "0000", "9999"
 
 @dataclass(frozen=True)
 class Criteria:
-    """What to look for; what is None is not looked at. Days are UTC, as `2026-11-21`, and both are included."""
+    """What to look for; what is None is not looked at. Days are UTC, as `2026-11-21`, and both are included.
+
+    A target that is no ARN is the end of one, as lists show it; no index has that, so it is compared afterwards.
+    """
 
     target: str | None = None
     actor: str | None = None
@@ -136,11 +140,11 @@ class Search:
 
     def _partitions(self, criteria: Criteria) -> list[_Partition] | None:
         """What must be asked, in the index that has the least of what is not meant. None: one day after the other."""
-        if criteria.target is not None:
+        if criteria.target is not None and is_arn(criteria.target):
             return [_Partition("by-target", "target", criteria.target)]
         if criteria.actor is not None:
             return [_Partition("by-actor", "actor_index", person(criteria.actor))]
-        if criteria.runbook is None and criteria.outcome is None:
+        if criteria.runbook is None and criteria.outcome is None and criteria.target is None:
             return None
         runbooks = [criteria.runbook] if criteria.runbook else self._runbooks
         outcomes = [criteria.outcome] if criteria.outcome else OUTCOMES
@@ -233,7 +237,7 @@ def _identity(detail: dict[str, Any], outcome: str) -> str:
 
 def _fits(criteria: Criteria, run: Summary) -> bool:
     return (
-        criteria.target in {None, run.target}
+        (criteria.target is None or (run.target is not None and is_target(criteria.target, run.target)))
         and (criteria.actor is None or person(criteria.actor) == run.by)
         and criteria.runbook in {None, run.runbook}
         and criteria.outcome in {None, run.outcome}
