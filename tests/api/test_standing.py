@@ -90,6 +90,8 @@ def test_a_plan_within_the_bounds_is_applied_without_asking_and_the_trail_says_w
     (entry,) = [entry for entry in ended.audit if entry.event == "diagnosis.made"]
     (yes,) = ledger_of(aws.outputs, aws.client("dynamodb")).trail(id_of(RUNBOOK, TARGET, 1))
     assert entry.detail["standing"] == [{"id": yes.run_id, "hash": yes.hash}]
+    (closed,) = [entry for entry in ended.audit if entry.event == "run.closed"]
+    assert closed.detail["approved_by"] == [BOB]
     written = report(ended.run_id, ended.audit, None, checked=Checked())
     assert f"Approved in advance, given by {BOB} until " in written
     assert f"- `{yes.run_id}`, whose entry has the hash `{yes.hash}`" in written

@@ -245,7 +245,7 @@ def test_an_export_says_what_is_not_sealed(aws: EmbeddedAws, on_aws: Command, tm
         (["verify", "trail.json", *REVERSED], "--from 2026-11-30 is after --to 2026-11-01, so no day is meant."),
         (["export", "no-such-run"], "There is no run 'no-such-run'"),
         (["export", "--from", "2020-01-01", "--to", "2020-01-02"], "Nothing was sealed from 2020-01-01 to 2020-01-02"),
-        (["search"], "Give --target, --actor, --runbook or --outcome, or both --from and --to."),
+        (["search"], "Give --target, --actor, --approved-by, --runbook or --outcome, or both --from and --to."),
         (["search", "--outcome", "GOOD"], "A run does not end as 'GOOD'."),
         (["search", "--actor", "alice", "--before", "nonsense"], "is not what a page of results ended with"),
         (["report", "no-such-run"], "There is no run 'no-such-run'"),
@@ -408,6 +408,8 @@ def test_a_run_is_found_by_target_actor_runbook_outcome_and_day(aws: EmbeddedAws
         ["--target", incident.run.targets[0]],
         ["--actor", "arn:aws:iam::123456789012:user/Alice"],
         ["--runbook", RUNBOOK],
+        ["--approved-by", "arn:aws:iam::123456789012:user/Bob"],
+        ["--approved-by", "bob", "--from", today, "--to", today],
         ["--runbook", RUNBOOK, "--outcome", "SUCCEEDED"],
         ["--outcome", "SUCCEEDED", "--from", today],
         ["--from", today, "--to", today],
@@ -415,11 +417,24 @@ def test_a_run_is_found_by_target_actor_runbook_outcome_and_day(aws: EmbeddedAws
         found = on_aws("audit", "search", *by, "--json").document
         assert [run["run_id"] for run in found["runs"]] == [incident.run_id], by
     for by in (
-        ["--actor", "bob"],
+        ["--approved-by", "alice"],
         ["--runbook", RUNBOOK, "--outcome", "FAILED"],
-        ["--actor", "alice", "--to", "2020-01-01"],
+        ["--approved-by", "bob", "--to", "2020-01-01"],
     ):
         assert on_aws("audit", "search", *by).stdout == "There are no such runs.\n"
+
+
+def test_who_looks_for_an_approver_among_those_who_asked_is_told_how_to_look_for_approvals(
+    aws: EmbeddedAws, on_aws: Command
+) -> None:
+    ran(aws)
+    answer = on_aws("audit", "search", "--actor", "bob").stdout
+    assert answer == ("There are no such runs.\n--actor is who asked for a run. What bob approved: --approved-by bob\n")
+
+
+def test_who_denied_a_plan_has_not_approved_it(aws: EmbeddedAws, on_aws: Command) -> None:
+    ran(aws, decision="deny", ends="FAILED", error="ApprovalDenied", world_after=None, changes=0)
+    assert on_aws("audit", "search", "--approved-by", "bob").stdout == "There are no such runs.\n"
 
 
 # -- demo --------------------------------------------------------------------------------------------------------------

@@ -78,8 +78,9 @@ def test_every_command_of_the_walk_does_what_the_page_says(aws: EmbeddedAws, tmp
     assert all(said[line].startswith("VERIFIED: ") for line in verified)
     assert json.loads((tmp_path / "differences.json").read_text())["differences"] == []
     searches = [answer for line, answer in said.items() if line.startswith("runbook audit search")]
-    assert len(searches) == 4
-    assert all(known["RUN"] in answer for answer in searches)
+    assert len(searches) == 5
+    denied = said["runbook audit search --approved-by bob"]
+    assert all((known["RUN"] in answer) == (answer != denied) for answer in searches)
     assert "\nApprovalDenied, execute, asked by alice" in said["runbook audit show $RUN"]
     report = (tmp_path / "report.md").read_text()
     assert report.startswith(f"# {known['RUN']}: ApprovalDenied")

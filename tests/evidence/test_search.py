@@ -134,6 +134,17 @@ def test_a_target_that_is_named_as_lists_show_it_is_compared_within_bounds(
     assert max(page.items_read for page in by_name) <= 50 + 10 * 26
 
 
+def test_what_somebody_approved_is_compared_within_bounds_and_paged_through(
+    aws: EmbeddedAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workbench.evidence.search.MOST_READ", 50)
+    fill(aws, 200)
+    found = pages(searcher(aws), Criteria(approved_by="arn:aws:iam::123456789012:user/Carol"), 25)
+    assert len(found) > 1
+    assert len(runs(found)) == RARE
+    assert {tuple(run.approved_by) for run in runs(found)} == {("carol",)}
+
+
 def test_runs_that_ended_at_the_same_moment_are_all_found(aws: EmbeddedAws) -> None:
     fill(aws, 20)
     client, table = aws.client("dynamodb"), aws.outputs["AuditTableName"]

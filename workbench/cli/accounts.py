@@ -364,7 +364,7 @@ def _run_document(run: Run) -> dict[str, Any]:
 
 
 def _print_runs(wanted: list[dict[str, Any]]) -> None:
-    from workbench.cli.words import asker, short_target
+    from workbench.cli.words import asker, short_person, short_target
 
     rows = [("RUN", "MODE", "STATUS", "ERROR", "STARTED (UTC)", "BY", "TARGET")]
     rows += [
@@ -374,7 +374,7 @@ def _print_runs(wanted: list[dict[str, Any]]) -> None:
             run["status"],
             run["error"] or "-",
             run["started_at"][:19].replace("T", " "),
-            asker(run["requested_by"], run["identity"], run["attributed_to"]),
+            asker(short_person(run["requested_by"]), run["identity"], run["attributed_to"]),
             ", ".join(short_target(target) for target in run["targets"]) or "-",
         )
         for run in wanted

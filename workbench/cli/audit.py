@@ -58,6 +58,7 @@ def register(app: typer.Typer) -> None:
             [
                 "runbook audit search --runbook ecs-service-rollback --outcome FAILED",
                 "runbook audit search --actor alice --from 2026-11-01 --to 2026-11-30",
+                "runbook audit search --approved-by bob",
             ],
         ),
         "export": (
@@ -330,6 +331,10 @@ def _machine(trail: Sequence[Entry]) -> dict[str, Any] | None:
 def search(
     target: Target = None,
     actor: Annotated[str | None, typer.Option("--actor", metavar="NAME", help="Asked for by this person.")] = None,
+    approved_by: Annotated[
+        str | None,
+        typer.Option("--approved-by", metavar="NAME", help="Whose plan this person approved, or had in advance."),
+    ] = None,
     runbook: Annotated[str | None, typer.Option("--runbook", metavar="NAME", help="Of this runbook.")] = None,
     outcome: Annotated[str | None, typer.Option("--outcome", metavar="OUTCOME", help=_AS_HELP)] = None,
     first_day: FirstDay = None,
@@ -355,7 +360,7 @@ def search(
     if outcome is not None and outcome not in OUTCOMES:
         raise Stop(f"A run does not end as {outcome!r}. It ends as one of {', '.join(OUTCOMES)}.")
     first, last = _days(first_day, last_day)
-    criteria = Criteria(target, actor, runbook, outcome, first, last)
+    criteria = Criteria(target, actor, runbook, outcome, first, last, approved_by)
     _some(criteria)
     account = opened(stack, region, profile, endpoint_url)
     with working("Searching the audit trail", quiet=not stderr().is_terminal):
@@ -373,6 +378,10 @@ def search(
         stdout().print(f"None of the newest {found.items_read} is one. To go on: add --before {found.before}")
     elif not found.runs:
         stdout().print(no_such_runs(target), soft_wrap=True)
+        if actor is not None:
+            stdout().print(
+                f"--actor is who asked for a run. What {actor} approved: --approved-by {actor}", soft_wrap=True
+            )
     else:
         _print_found(found.runs)
         if found.before:
@@ -380,10 +389,10 @@ def search(
 
 
 def _some(criteria: Criteria) -> None:
-    if criteria.target or criteria.actor or criteria.runbook or criteria.outcome:
+    if criteria.target or criteria.actor or criteria.approved_by or criteria.runbook or criteria.outcome:
         return
     if criteria.first_day is None or criteria.last_day is None:
-        raise Stop("Give --target, --actor, --runbook or --outcome, or both --from and --to.")
+        raise Stop("Give --target, --actor, --approved-by, --runbook or --outcome, or both --from and --to.")
 
 
 def _print_found(runs: Sequence[Summary]) -> None:

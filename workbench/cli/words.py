@@ -53,7 +53,7 @@ def short_person(identity: str) -> str:
 
 def asker(name: str, identity: str | None, attributed_to: str | None) -> str:
     """Who asked, and how far that is known: the name in an input is a claim unless AWS or CloudTrail says the same."""
-    shown = short_person(name or "unknown")
+    shown = name or "unknown"
     if attributed_to is not None and person(attributed_to) != person(name):
         return f"{shown} (CloudTrail: {short_person(attributed_to)})"
     return shown if identity == "verified" or attributed_to is not None else f"{shown} (unverified)"

@@ -55,6 +55,7 @@ def _items(count: int) -> Iterator[dict[str, Any]]:
                 "mode": "execute",
                 "identity": "verified",
                 "attributed_to": None,
+                "approved_by": ["carol"] if is_rare else [],
             },
         )
         yield as_item(entry) | {

@@ -33,7 +33,8 @@ _FIRST, _LAST = "0000", "9999"
 class Criteria:
     """What to look for; what is None is not looked at. Days are UTC, as `2026-11-21`, and both are included.
 
-    A target that is no ARN is the end of one, as lists show it; no index has that, so it is compared afterwards.
+    A target that is no ARN is the end of one, as lists show it. No index has that, nor who approved: they are compared
+    afterwards.
     """
 
     target: str | None = None
@@ -42,13 +43,15 @@ class Criteria:
     outcome: str | None = None
     first_day: str | None = None
     last_day: str | None = None
+    approved_by: str | None = None
 
 
 @dataclass(frozen=True)
 class Summary:
     """A run that has ended. `by` is the person under whom it was found, `target` its first target.
 
-    `identity` is `verified` if AWS vouches for who asked; `attributed_to` is who started it, by CloudTrail.
+    `identity` is `verified` if AWS vouches for who asked; `attributed_to` is who started it, by CloudTrail;
+    `approved_by` are those who have said yes to its plan, now or in advance.
 
     Or what somebody did to a standing approval: then that is the outcome, it took no time, and `mode` is None, as for
     a run whose input nobody could read.
@@ -65,6 +68,7 @@ class Summary:
     by: str
     identity: str
     attributed_to: str | None
+    approved_by: Sequence[str]
     target: str | None
     listed_at: str
     """When the entry was written by which it was found: its end, as a rule."""
@@ -132,7 +136,7 @@ class Search:
                 *(self._rows(each, low, high, page) for each in partitions), key=lambda run: run.place, reverse=True
             )
         if criteria.first_day is None or criteria.last_day is None:
-            raise ValueError("give a target, an actor, a runbook, an outcome, or a first and a last day")
+            raise ValueError("give a target, an actor, who approved, a runbook, an outcome, or a first and a last day")
         days = reversed(list(manifest.days(criteria.first_day, criteria.last_day)))
         return itertools.chain.from_iterable(
             self._rows(_Partition("by-day", "day", day), low, high, page) for day in days if day <= high
@@ -144,7 +148,7 @@ class Search:
             return [_Partition("by-target", "target", criteria.target)]
         if criteria.actor is not None:
             return [_Partition("by-actor", "actor_index", person(criteria.actor))]
-        if criteria.runbook is None and criteria.outcome is None and criteria.target is None:
+        if not (criteria.runbook or criteria.outcome or criteria.target or criteria.approved_by):
             return None
         runbooks = [criteria.runbook] if criteria.runbook else self._runbooks
         outcomes = [criteria.outcome] if criteria.outcome else OUTCOMES
@@ -217,6 +221,7 @@ def _summary(listed: Item, item: Item) -> Summary:
         by=listed["actor_index"],
         identity=_identity(detail, outcome),
         attributed_to=_attributed(listed),
+        approved_by=tuple(detail.get("approved_by") or ()),
         target=item.get("target"),
         listed_at=listed["at"],
     )
@@ -239,6 +244,7 @@ def _fits(criteria: Criteria, run: Summary) -> bool:
     return (
         (criteria.target is None or (run.target is not None and is_target(criteria.target, run.target)))
         and (criteria.actor is None or person(criteria.actor) == run.by)
+        and (criteria.approved_by is None or person(criteria.approved_by) in map(person, run.approved_by))
         and criteria.runbook in {None, run.runbook}
         and criteria.outcome in {None, run.outcome}
     )

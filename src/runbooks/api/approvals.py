@@ -114,8 +114,11 @@ def _record(ledger: Ledger, run: Run, approval: Approval, decided: Approval, now
     detail = {"decision": decided.status, "plan_hash": decided.plan_hash, "comment": decided.comment}
     item = ledger.approval_item(run.run_id, decided, replaces=approval.status)
     actor = decided.decided_by or ""
+    updates = {"approved_by": (actor,)} if decided.status == "approved" else {}
     try:
-        return ledger.record(run, "approval.decided", detail, state=STATE, now=now, actor=actor, also=[item])
+        return ledger.record(
+            run, "approval.decided", detail, state=STATE, now=now, actor=actor, updates=updates, also=[item]
+        )
     except ConditionFailed:
         raise Problem(409, "Already decided", "somebody else decided at the same moment") from None
     except RunClosed as closed:

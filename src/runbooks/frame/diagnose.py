@@ -92,6 +92,7 @@ def _diagnose(step: Step, run: Run) -> Run:
             "decision_reason": decision.reason,
             "plan_hash": plan.hash if plan else None,
             "approval_needed": needs_approval and standing is None,
+            "approved_by": tuple(each.given_by for each in standing or ()),
         },
         also=[step.ledger.diagnosis_item(run.run_id, diagnosis)],
     )

@@ -61,6 +61,7 @@ class Run(Model):
     decision_reason: str = ""
     plan_hash: str | None = None
     approval_needed: bool = False
+    approved_by: tuple[str, ...] = Field((), description="who has said yes to the plan, now or in advance")
     tokens: dict[str, int] = Field(default_factory=dict, description="fencing tokens by target, once locked")
     deadlines: dict[str, str] = Field(default_factory=dict, description="by phase, once applied")
     progress: str = ""
@@ -560,10 +561,12 @@ class Ledger:
             "outcome": outcome,
             "error": error_name,
             "cause": error_cause,
-            # A search reads closing entries alone, and must not show a plan like a recovery, nor a claim like a fact.
+            # A search reads closing entries alone, and must not show a plan like a recovery, nor a claim like a fact,
+            # and who approved is asked of it as well.
             "mode": run.mode,
             "identity": run.identity,
             "attributed_to": run.attributed_to,
+            "approved_by": list(run.approved_by),
         }
         for _ in range(_ATTEMPTS):
             try:
