@@ -194,6 +194,46 @@ def test_what_is_not_canonical_is_refused(runbook: Command, exported: tuple[str,
     assert "is not a canonical export: byte 2" in answer.complaint
 
 
+@pytest.mark.parametrize("content", [b"", b"\n", b"# README\n", b'{"name": "package", "version": 1}', b"\x89PNG\xff"])
+def test_what_never_was_an_export_could_not_be_checked(
+    runbook: Command, key: Path, tmp_path: Path, content: bytes
+) -> None:
+    file = tmp_path / "another"
+    file.write_bytes(content)
+    answer = runbook("audit", "verify", str(file), "--key", str(key))
+    assert (answer.code, answer.stdout) == (2, "")
+    assert answer.complaint.startswith(f"NOTHING IS VERIFIED: {file} is no export: it is ")
+
+
+def test_a_folder_without_a_trail_could_not_be_checked(runbook: Command, key: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    answer = runbook("audit", "verify", str(folder), "--key", str(key))
+    assert (answer.code, answer.stdout) == (2, "")
+    assert answer.complaint.startswith(f"NOTHING IS VERIFIED: {folder} has no trail in it: no file whose name ends in ")
+
+
+@pytest.mark.parametrize(
+    "tampered",
+    [
+        lambda data: b"\xff" + data[1:],
+        lambda data: data.replace(b'"keys"', b'"kays"').replace(b'"trails"', b'"trials"'),
+        lambda data: data[:40],
+        lambda data: data[: len(data) // 2],
+        lambda data: data[30:],
+    ],
+    ids=["its first byte", "its names", "nearly all cut off", "half cut off", "its beginning cut off"],
+)
+def test_an_export_that_is_hardly_one_any_more_does_not_verify(
+    runbook: Command, exported: tuple[str, Path], key: Path, tampered: Callable[[bytes], bytes]
+) -> None:
+    file = exported[1]
+    file.write_bytes(tampered(file.read_bytes()))
+    answer = runbook("audit", "verify", str(file), "--key", str(key))
+    assert answer.code == 1
+    assert answer.complaint.startswith("NOT VERIFIED: ")
+
+
 def test_a_key_that_is_none_is_said(runbook: Command, exported: tuple[str, Path]) -> None:
     answer = runbook("audit", "verify", str(exported[1]), "--key", str(exported[1]))
     assert answer.code == 2

@@ -520,10 +520,10 @@ def verify(
 ) -> None:
     """Check, without any AWS, that trails are what was sealed, and say exactly where they are not.
 
-    Ends with 0 if all of it is verified, with 1 if something is wrong, and with 2 if it could not be checked: nothing
-    is verified without a key that comes from somewhere else. When the key has been replaced, give all of them: each
-    seal must hold with one. --from and --to name the days that must be there: without --from all days from the first
-    that was ever sealed, without --to up to the last that is in it.
+    Ends with 0 if all of it is verified, with 1 if something is wrong, and with 2 if it could not be checked: what is
+    no export cannot be, and nothing is verified without a key that comes from somewhere else. When the key has been
+    replaced, give all of them: each seal must hold with one. --from and --to name the days that must be there: without
+    --from all days from the first that was ever sealed, without --to up to the last that is in it.
     """
     from workbench.evidence.verify import verify as checked
 
@@ -603,22 +603,34 @@ def _trusted(given: Sequence[str]) -> tuple[Trusted, str]:
 
 
 def _document(file: Path) -> Document:
-    from workbench.evidence.export import NotCanonical, read
+    from workbench.evidence.export import NotAnExport, NotCanonical, read
 
     try:
         return read(file.read_bytes())
+    except NotAnExport as wrong:
+        raise Stop(
+            f"NOTHING IS VERIFIED: {file} is no export: {wrong}. Give what `runbook audit export --out FILE` has"
+            " written, or a folder with a copy of the archive."
+        ) from None
     except NotCanonical as wrong:
         raise Stop(f"NOT VERIFIED: {file} is not a canonical export: {wrong}.", code=1) from None
 
 
 def _copy(folder: Path) -> Document:
+    from runbooks.evidence import archive
     from workbench.evidence.export import NotCanonical
     from workbench.evidence.folder import read_folder
 
     try:
-        return read_folder(folder)
+        document = read_folder(folder)
     except NotCanonical as wrong:
         raise Stop(f"NOT VERIFIED: {wrong}.", code=1) from None
+    if not document.trails:
+        raise Stop(
+            f"NOTHING IS VERIFIED: {folder} has no trail in it: no file whose name ends in {archive.SUFFIX}. Give the"
+            " folder that the archive was copied to."
+        )
+    return document
 
 
 def _from_file(file: Path, run: str) -> list[Entry]:

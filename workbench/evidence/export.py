@@ -20,10 +20,16 @@ from runbooks.store.audit import Entry
 from workbench.evidence.keys import octets
 
 SCHEMA = "runbooks-audit-1"
+_BEGINNING = b'{"keys":'
+_MARKS = (SCHEMA.encode(), b'"trails"')
 
 
 class NotCanonical(ValueError):
     """The bytes are not a canonical export; the message says at which of them, and in which entry."""
+
+
+class NotAnExport(NotCanonical):
+    """Nothing about the bytes says that they ever were an export; the message says what they are, as far as it goes."""
 
 
 class Raw(NamedTuple):
@@ -84,11 +90,14 @@ def keys_of(seals: Iterable[Any]) -> dict[str, bytes]:
 
 
 def read(data: bytes) -> Document:
-    """What the file holds, with the text of each entry. Raises NotCanonical.
+    """What the file holds, with the text of each entry. Raises NotCanonical, and NotAnExport for something else.
 
     What is around the entries is compared with its canonical form here. An entry's own text is proved canonical by its
     hash, which is over that text.
     """
+    # An export that was tampered with, at one place or cut off at any, still has one of these.
+    if not data.startswith(_BEGINNING) and not any(mark in data for mark in _MARKS):
+        raise NotAnExport("it is empty" if not data.strip() else "it is another kind of file")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as wrong:
