@@ -234,6 +234,12 @@ def test_an_export_that_is_hardly_one_any_more_does_not_verify(
     assert answer.complaint.startswith("NOT VERIFIED: ")
 
 
+def test_a_fingerprint_that_is_not_whole_is_told_from_a_file(runbook: Command, exported: tuple[str, Path]) -> None:
+    answer = runbook("audit", "verify", str(exported[1]), "--key", "sha256:4f1c...")
+    assert answer.code == 2
+    assert answer.complaint.startswith("sha256:4f1c... is no fingerprint: that is sha256: and 64 hex digits (0-9, a-f)")
+
+
 def test_a_key_that_is_none_is_said(runbook: Command, exported: tuple[str, Path]) -> None:
     answer = runbook("audit", "verify", str(exported[1]), "--key", str(exported[1]))
     assert answer.code == 2

@@ -51,6 +51,10 @@ def trusted(given: Iterable[str]) -> Trusted:
     for each in given:
         if pinned := _FINGERPRINT.fullmatch(each):
             fingerprints.add(pinned[1])
+        elif each.startswith("sha256:"):
+            raise NotAKey(
+                f"{each} is no fingerprint: that is sha256: and 64 hex digits (0-9, a-f), as `runbook audit key` has it"
+            )
         else:
             key = der_of(Path(each).read_bytes(), each)
             keys[fingerprint(key)] = key
