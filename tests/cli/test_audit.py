@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runbooks.model import canonical
+from runbooks.model import canonical, digest
 from workbench import scenario
+from workbench.cli.reference import MACHINES
 from workbench.embedded import EmbeddedAws
 from workbench.incident import Incident, run_scenario
 
@@ -331,6 +332,15 @@ def test_the_graph_shows_the_path_that_was_taken(aws: EmbeddedAws, on_aws: Comma
     (taken,) = re.findall(r"^    class (\S+) taken$", report, re.MULTILINE)
     passed = {names[name] for name in taken.split(",")}
     assert passed == set(denied.states)
+
+
+def test_the_report_says_on_which_machine_the_path_is_drawn_since_the_run_may_have_used_another(
+    runbook: Command, exported: tuple[str, Path]
+) -> None:
+    run, file = exported
+    machine = json.loads((MACHINES / f"{RUNBOOK}.asl.json").read_text())
+    report = runbook("audit", "report", run, "--file", str(file)).stdout
+    assert f"(SHA-256 `{digest(machine)}`). The trail does not have the machine that the run used" in report
 
 
 def test_a_report_goes_into_a_file(runbook: Command, exported: tuple[str, Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runbooks.evidence.seal import SEALED
+from runbooks.model import digest
 from runbooks.store.audit import Entry
 from workbench.cli import words
 from workbench.evidence import path
@@ -60,7 +61,12 @@ def report(
     ]
     if definition is not None:
         graph = path.mermaid(definition, path.taken(entries, definition))
-        parts.append(["## The path taken", "", "```mermaid", graph, "```"])
+        drawn_on = (
+            "Drawn on the state machine as it is compiled where this report was written (SHA-256"
+            f" `{digest(dict(definition))}`). The trail does not have the machine that the run used, which may have"
+            " been another version."
+        )
+        parts.append(["## The path taken", "", drawn_on, "", "```mermaid", graph, "```"])
     parts.append(story.evidence(file))
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
