@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from workbench.cli.failures import Stop
-from workbench.cli.output import print_json, stderr, stdout, working
+from workbench.cli.output import print_json, stderr, stdout, table, working
 from workbench.cli.reference import runbook_named, runbooks_like
 from workbench.cli.steering import gate_of
 from workbench.cli.texts import DEFAULT_STACK, ApiUrl, Endpoint, Json, OverApi, Profile, Region, Stack, Target, example
@@ -379,8 +379,4 @@ def _print_runs(wanted: list[dict[str, Any]]) -> None:
         )
         for run in wanted
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        # One line a run, however long: it can be searched, and a terminal wraps it.
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
-        stdout().print("  ".join(cells), soft_wrap=True)
+    table(stdout(), rows)

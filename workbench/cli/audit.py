@@ -14,7 +14,7 @@ import typer
 
 from workbench.cli.accounts import opened
 from workbench.cli.failures import Stop
-from workbench.cli.output import print_json, stderr, stdout, working
+from workbench.cli.output import print_json, say, stderr, stdout, table, working
 from workbench.cli.reference import MACHINES, runbook_named
 from workbench.cli.texts import DEFAULT_STACK, Endpoint, Json, Profile, Region, Stack, Target, example
 
@@ -155,12 +155,12 @@ def show(
     else:
         console = stdout()
         for line in _head(about):
-            console.print(line, soft_wrap=True)
+            say(console, line)
         console.print()
-        console.print(_full(trail) if full else timeline(console, trail), soft_wrap=full)
-        console.print(f"\n{words.verified(trail, broken)}{'' if broken else _still(trail, about)}", soft_wrap=True)
+        console.print(_full(trail) if full else timeline(console, trail), soft_wrap=full and not console.is_terminal)
+        say(console, f"\n{words.verified(trail, broken)}{'' if broken else _still(trail, about)}")
         if file is not None:
-            console.print(f"signature not checked: runbook audit verify {file} --key KEYFILE", soft_wrap=True)
+            say(console, f"signature not checked: runbook audit verify {file} --key KEYFILE")
     if broken:
         raise typer.Exit(1)
 
@@ -411,10 +411,7 @@ def _print_found(runs: Sequence[Summary]) -> None:
         )
         for run in runs
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = (f"{cell:<{width}}" for cell, width in zip(row, [*widths, 0], strict=True))
-        stdout().print("  ".join(cells), soft_wrap=True)
+    table(stdout(), rows)
 
 
 def export(

@@ -46,6 +46,33 @@ def columns(console: Console, cells: Sequence[Text | str], widths: Sequence[int]
     return Text.assemble(head, Text(f"\n{' ' * head.cell_len}").join(lines))
 
 
+def say(console: Console, line: str) -> None:
+    """One line of text: wrapped between words on a terminal, left whole in a file or a pipe, where it is searched."""
+    console.print(line, soft_wrap=not console.is_terminal)
+
+
+def table(console: Console, rows: Sequence[Sequence[Text | str]]) -> None:
+    """Rows with their cells below each other, nothing cut off.
+
+    Where a terminal is too narrow for the longest, a row's first cell has a line of its own, which can be copied, and
+    the others follow indented. In a file or a pipe each row is one line in any case, so that it can be searched.
+    """
+    texts = [[Text(cell) if isinstance(cell, str) else cell.copy() for cell in row] for row in rows]
+    widths = [max(cell.cell_len for cell in column) for column in zip(*texts, strict=True)]
+    fits = not console.is_terminal or sum(widths) + 2 * (len(widths) - 1) <= console.width
+    for row in texts:
+        if fits:
+            for cell, width in zip(row[:-1], widths, strict=False):
+                cell.pad_right(width - cell.cell_len)
+            console.print(Text("  ").join(row), soft_wrap=True)
+            continue
+        console.print(row[0], soft_wrap=True)
+        indent = " " * (row[0].cell_len - len(row[0].plain.lstrip()) + 2)
+        for line in Text("  ").join(row[1:]).wrap(console, max(20, console.width - len(indent))):
+            line.rstrip()
+            console.print(Text.assemble(indent, line), soft_wrap=True)
+
+
 def print_json(document: Any) -> None:
     """The one document that `--json` prints; in ASCII where the output cannot carry more."""
     in_ascii = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

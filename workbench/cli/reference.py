@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from workbench.cli.failures import Stop
-from workbench.cli.output import print_json, stdout
+from workbench.cli.output import print_json, stdout, table
 from workbench.cli.texts import Json, example
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -60,17 +60,18 @@ def list_runbooks(as_json: Json = False) -> None:
     if as_json:
         print_json(documents)
         return
-    from rich.table import Table
     from rich.text import Text
 
     console = stdout()
     for document in documents:
         console.print(Text.assemble((document["name"], "bold"), f"  {document['title']}  ", (document["risk"], "dim")))
-        table = Table.grid(padding=(0, 2, 0, 0))
-        for each in document["scenarios"]:
-            table.add_row(f"    {each['name']}", each["error"] or each["status"], Text(each["title"], "dim"))
-        if document["scenarios"]:
-            console.print(table)
+        table(
+            console,
+            [
+                (f"    {each['name']}", each["error"] or each["status"], Text(each["title"], "dim"))
+                for each in document["scenarios"]
+            ],
+        )
 
 
 def show(
