@@ -68,3 +68,9 @@ def test_every_pin_in_the_lock_has_a_hash() -> None:
     for block in blocks:
         if PINNED.match(block):
             assert "--hash=sha256:" in block, block.splitlines()[0]
+
+
+def test_who_deploys_is_told_where_the_address_for_alarms_belongs(source: dict[str, Any]) -> None:
+    assert source["Parameters"]["AlarmEmail"]["Default"] == ""
+    for page in ("README.md", "samconfig.toml"):
+        assert "AlarmEmail=<address>" in (ROOT / page).read_text(encoding="utf-8"), page

@@ -11,6 +11,7 @@ from runbooks import catalogue
 from runbooks.api.document import document
 from runbooks.settings import Settings
 from workbench.asl import standard
+from workbench.embedded.template import Resolver, parameters_of
 
 from .conftest import Resources, of_type
 
@@ -413,6 +414,7 @@ def test_the_outputs(source: dict[str, Any]) -> None:
         "ArchiveName",
         "PolicyParameterName",
         "TopicArn",
+        "Notified",
         "ApiUrl",
         "ApiFunctionName",
     }
@@ -434,3 +436,15 @@ def test_the_nightly_restore_is_off_until_somebody_gives_its_input(resources: Re
     }
     assert schedule["Target"]["Arn"] == {"Fn::GetAtt": ["ScheduleFunction", "Arn"]}
     assert schedule["Target"]["DeadLetterConfig"] == {"Arn": {"Fn::GetAtt": ["TriggerQueue", "Arn"]}}
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [({}, "nobody: set AlarmEmail"), ({"AlarmEmail": "oncall@example.com"}, "oncall@example.com")],
+)
+def test_the_stack_says_who_is_told_and_that_nobody_is(
+    source: dict[str, Any], given: dict[str, str], told: str
+) -> None:
+    values = parameters_of(source, "prod", given)
+    says = Resolver(source, values, {}, lambda *_: "").resolve(source["Outputs"]["Notified"]["Value"])
+    assert says.startswith(told)
