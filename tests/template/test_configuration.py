@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from runbooks.policy import Policy
+
 from .conftest import ROOT
 
 PINNED = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
@@ -36,6 +38,40 @@ def test_a_stage_is_deployed_with_its_parameters_and_tags(
         "System": samconfig[stage]["global"]["parameters"]["stack_name"],
         "DataType": parameters["DataType"],
     }
+
+
+@pytest.mark.parametrize("stage", ["dev", "prod"])
+def test_the_table_of_the_stages_is_what_is_deployed(samconfig: dict[str, Any], stage: str) -> None:
+    deploy = samconfig[stage]["deploy"]["parameters"]
+    given = pairs(deploy["parameter_overrides"])
+    shown = table_of_the_stages(stage)
+    assert shown.pop("Stack") == samconfig[stage]["global"]["parameters"]["stack_name"]
+    assert shown.pop("sam deploy") == ("yes" if deploy.get("confirm_changeset") else "no")
+    unverified = shown.pop("A run whose requester nobody vouches for")
+    assert unverified == ("may be approved" if Policy().approve_unverified[stage] else "may not")
+    assert shown == {name: value for name, value in given.items() if name != "DataType"}
+
+
+def table_of_the_stages(stage: str) -> dict[str, str]:
+    """What the page says of a stage, by the parameter or by the first words."""
+    page = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
+    block = page.partition("## dev and prod\n")[2].partition("\n\n**")[0]
+    rows = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in block.splitlines() if line.startswith("|")]
+    column = rows[0].index(f"--config-env {stage}")
+    found = {}
+    for row in rows[2:]:
+        name = re.split(r"`|,| \(| asks", row[0])[0]
+        found[name] = row[column]
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "samconfig.toml", "docs/operating.md"])
+def test_who_deploys_prod_is_warned_that_its_archive_cannot_be_deleted(samconfig: dict[str, Any], page: str) -> None:
+    assert pairs(samconfig["prod"]["deploy"]["parameters"]["parameter_overrides"])["RetentionMode"] == "COMPLIANCE"
+    text = (ROOT / page).read_text(encoding="utf-8").lower()
+    assert "compliance" in text
+    assert re.search(r"not (even )?(the account's )?root", text)
+    assert "GOVERNANCE".lower() in text
 
 
 def test_prod_asks_before_it_deploys(samconfig: dict[str, Any]) -> None:
