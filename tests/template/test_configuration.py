@@ -65,6 +65,14 @@ def table_of_the_stages(stage: str) -> dict[str, str]:
     return found
 
 
+def test_who_deploys_is_told_what_it_needs(source: dict[str, Any]) -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Deploy it\n")[2].partition("\n## ")[0]
+    needs = section.partition("```sh")[0]
+    assert f"`{source['Globals']['Function']['Runtime']}`" in needs
+    assert "--use-container" in needs
+    assert "CloudTrail trail" in needs
+
+
 @pytest.mark.parametrize("page", ["README.md", "samconfig.toml", "docs/operating.md"])
 def test_who_deploys_prod_is_warned_that_its_archive_cannot_be_deleted(samconfig: dict[str, Any], page: str) -> None:
     assert pairs(samconfig["prod"]["deploy"]["parameters"]["parameter_overrides"])["RetentionMode"] == "COMPLIANCE"
