@@ -27,10 +27,21 @@ def roles(resources: Resources) -> list[str]:
     return list(of_type(resources, "AWS::IAM::Role"))
 
 
+PEOPLE = ("ReaderPolicy", "StarterPolicy", "ApproverPolicy", "AuditorPolicy")
+"""What people are given; tests/iam/test_people.py has each of them work with it."""
+
+
+def statements_of_people(resources: Resources) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name in PEOPLE:
+        for statement in resources[name]["Properties"]["PolicyDocument"]["Statement"]:
+            yield name, statement
+
+
 def all_statements(resources: Resources) -> Iterator[tuple[str, dict[str, Any]]]:
     for role in roles(resources):
         for statement in statements_of(resources, role):
             yield role, statement
+    yield from statements_of_people(resources)
     for name, properties in of_type(resources, "AWS::KMS::Key").items():
         for statement in properties["KeyPolicy"]["Statement"]:
             yield name, statement
@@ -56,6 +67,46 @@ def test_only_what_cannot_be_scoped_is_granted_on_everything(resources: Resource
         for statement in statements_of(resources, role):
             if "*" in listed(statement["Resource"]):
                 assert set(listed(statement["Action"])) <= UNSCOPABLE, role
+
+
+def test_every_policy_is_a_roles_or_for_people(resources: Resources) -> None:
+    of_roles = {
+        managed["Ref"] for role in roles(resources) for managed in resources[role]["Properties"]["ManagedPolicyArns"]
+    }
+    assert set(of_type(resources, "AWS::IAM::ManagedPolicy")) == of_roles | set(PEOPLE)
+    assert not of_roles & set(PEOPLE)
+
+
+def test_people_read_the_tables_and_write_neither_them_nor_the_archive(resources: Resources) -> None:
+    for name, statement in statements_of_people(resources):
+        for action in listed(statement["Action"]):
+            service, _, operation = action.partition(":")
+            if service in {"dynamodb", "s3", "kms"}:
+                assert operation in {"GetItem", "Query", "GetObject", "ListBucket", "Decrypt", "GetPublicKey"}, name
+        if "*" in listed(statement["Resource"]):
+            assert set(listed(statement["Action"])) <= UNSCOPABLE, name
+        if "kms:Decrypt" in listed(statement["Action"]):
+            assert "kms:ViaService" in statement["Condition"]["StringEquals"], name
+
+
+def test_who_may_start_runs_may_not_decide_on_them_and_nobody_else_may(resources: Resources) -> None:
+    def routes(name: str) -> set[str]:
+        return {
+            place["Fn::Sub"].partition("/$default/")[2]
+            for owner, statement in statements_of_people(resources)
+            if owner == name and statement["Action"] == "execute-api:Invoke"
+            for place in listed(statement["Resource"])
+        }
+
+    assert routes("ReaderPolicy") == {"GET/*"}
+    assert routes("StarterPolicy") == {"POST/runs", "POST/runs/*/rerun", "POST/runs/*/stop"}
+    assert routes("ApproverPolicy") == {
+        "POST/runs/*/approval",
+        "POST/runs/*/stop",
+        "PUT/standing-approvals/*",
+        "DELETE/standing-approvals/*",
+    }
+    assert routes("AuditorPolicy") == set()
 
 
 def test_to_the_audit_table_entries_are_only_added_and_read(resources: Resources) -> None:

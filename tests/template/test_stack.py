@@ -417,6 +417,10 @@ def test_the_outputs(source: dict[str, Any]) -> None:
         "Notified",
         "ApiUrl",
         "ApiFunctionName",
+        "ReaderPolicy",
+        "StarterPolicy",
+        "ApproverPolicy",
+        "AuditorPolicy",
     }
 
 

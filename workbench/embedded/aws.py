@@ -91,6 +91,7 @@ class EmbeddedAws:
         self._client_lock = threading.Lock()
         self._session: Any = boto3.session.Session(KEY, KEY, region_name=region)
         self._stacks: list[Stack] = []
+        self._keys: dict[str, str] = {}
         self._ecs: dict[str, Ecs] = {}
         self.rds_world = RdsWorld(self.clock)
         """The fake of RDS in all accounts and regions."""
@@ -317,6 +318,9 @@ class EmbeddedAws:
         Functions are not asked: their roles are proved against what they call. An access key that IAM did not make is
         the account's own.
         """
+        from workbench.iam.template import keys_of, translation_of
+
+        self._keys = keys_of(self.stack, translation_of(self.stack))
         self._api.enforced = True
         self._endpoint.gate = self._permitted
 
@@ -390,11 +394,11 @@ class EmbeddedAws:
         if person.policies is None:
             return
         try:
-            needs = needs_of(Request(call.name, call.params, call.region, self.account_id))
+            needs = needs_of(Request(call.name, call.params, call.region, self.account_id, self._keys))
         except Unreviewed:
             needs = {Need(f"{_PREFIXES.get(call.service, call.service)}:{call.operation}", "*")}
         for need in sorted(needs, key=str):
-            if not person.may(need.action, need.resource or "*"):
+            if not person.may(need.action, need.resource or "*", dict(need.context)):
                 text = (
                     f"User: {person.arn} is not authorized to perform: {need.action} on resource: {need.resource}"
                     f" because no identity-based policy allows the {need.action} action"

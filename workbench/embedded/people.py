@@ -37,15 +37,15 @@ class Person:
     user_id: str
     policies: tuple[Any, ...] | None = None
 
-    def may(self, action: str, resource: str) -> bool:
-        """Whether IAM allows it: one policy does, and none denies it."""
+    def may(self, action: str, resource: str, told: Mapping[str, str] | None = None) -> bool:
+        """Whether IAM allows it: one policy does, and none denies it. `told` is what a condition may ask for."""
         if self.policies is None:
             return True
-        effects = {effect for policy in self.policies for effect in _effects(policy, action, resource)}
+        effects = {effect for policy in self.policies for effect in _effects(policy, action, resource, told or {})}
         return effects == {"Allow"}
 
 
-def _effects(policy: Any, action: str, resource: str) -> Iterator[str]:
+def _effects(policy: Any, action: str, resource: str, told: Mapping[str, str]) -> Iterator[str]:
     """The effects of the statements that speak of this. moto's own reading takes the `$` of a stage for syntax."""
     if isinstance(policy, Policy):
         text = next(version.document for version in policy.versions if version.is_default)
@@ -53,9 +53,13 @@ def _effects(policy: Any, action: str, resource: str) -> Iterator[str]:
         text = policy if isinstance(policy, str) else policy["policy_document"]
     statements = json.loads(text)["Statement"]
     for statement in [statements] if isinstance(statements, dict) else statements:
-        unknown = set(statement) - {"Action", "Effect", "Resource", "Sid"}
+        conditions = dict(statement.get("Condition", {}))
+        equal = conditions.pop("StringEquals", {})
+        unknown = {*statement, *conditions} - {"Action", "Condition", "Effect", "Resource", "Sid"}
         if unknown:
             raise NotImplementedError(f"{', '.join(sorted(unknown))} in a policy of a person")
+        if any(told.get(key) not in _listed(values) for key, values in equal.items()):
+            continue
         actions, resources = (_listed(statement[key]) for key in ("Action", "Resource"))
         if any(fits(each.lower(), action.lower()) for each in actions) and any(
             fits(each, resource) for each in resources

@@ -182,6 +182,11 @@ def _parameter(request: Request) -> list[str | None]:
     return [request.arn("ssm", "parameter/", str(request.parameters["Name"]).removeprefix("/"))]
 
 
+def _stack(request: Request) -> list[str | None]:
+    """IAM is asked for the stack with its id, which a request that names the stack does not have."""
+    return [request.arn("cloudformation", "stack/", f"{request.parameters['StackName']}/{EVERYTHING}")]
+
+
 def _bucket(request: Request) -> list[str | None]:
     return [f"arn:aws:s3:::{request.parameters['Bucket']}"]
 
@@ -392,6 +397,7 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "application-autoscaling:DescribeScalableTargets": (
         _may("application-autoscaling:DescribeScalableTargets", _everything),
     ),
+    "cloudformation:DescribeStacks": (_may("cloudformation:DescribeStacks", _stack),),
     "cloudwatch:DescribeAlarms": (_may("cloudwatch:DescribeAlarms", _alarms),),
     "cloudwatch:GetMetricData": (_may("cloudwatch:GetMetricData", _everything),),
     "dynamodb:BatchGetItem": _each(_batched("BatchGetItem")),
@@ -554,7 +560,9 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     ),
     "ssm:GetParameter": (_may("ssm:GetParameter", _parameter),),
     "stepfunctions:DescribeExecution": (_may("states:DescribeExecution", _named("states", "", "executionArn")),),
+    "stepfunctions:GetExecutionHistory": (_may("states:GetExecutionHistory", _named("states", "", "executionArn")),),
     "stepfunctions:ListExecutions": (_may("states:ListExecutions", _named("states", "", "stateMachineArn")),),
+    "stepfunctions:ListStateMachines": (_may("states:ListStateMachines", _everything),),
     # The token shows no resource; IAM is asked for the state machine that waits with it.
     "stepfunctions:SendTaskSuccess": (_may("states:SendTaskSuccess", _hidden),),
     "stepfunctions:StartExecution": (_may("states:StartExecution", _named("states", "", "stateMachineArn")),),
@@ -584,6 +592,7 @@ UNSCOPABLE = frozenset(
         "rds:DescribeDBEngineVersions",
         "rds:DescribeOrderableDBInstanceOptions",
         "sagemaker:ListInferenceComponents",
+        "states:ListStateMachines",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
         "xray:PutTelemetryRecords",

@@ -102,6 +102,11 @@ def roles_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, tuple[State
     return _Reader(stack, template).roles()
 
 
+def policy_of(stack: Stack, template: Mapping[str, Any], logical: str) -> dict[str, Any]:
+    """The document of a managed policy of the stack, as IAM gets it."""
+    return _Reader(stack, template).policy(logical)
+
+
 def keys_of(stack: Stack, template: Mapping[str, Any]) -> dict[str, str]:
     """The ARN of the customer managed key of each table, topic, bucket and alias of the stack, by its ARN or name."""
     return _Reader(stack, template).keys()
@@ -142,6 +147,10 @@ class _Reader:
             statements = tuple(self._statements(role))
             found[name] = Function(name, role, statements, self._runs_with(logical, properties))
         return found
+
+    def policy(self, logical: str) -> dict[str, Any]:
+        document: dict[str, Any] = self._resolve(self._resources[logical]["Properties"]["PolicyDocument"])
+        return document
 
     def roles(self) -> dict[str, tuple[Statement, ...]]:
         return {logical: tuple(self._statements(logical)) for logical, _ in self._of_type("AWS::IAM::Role")}
