@@ -85,7 +85,7 @@ def run(line: str, tool: list[str], env: dict[str, str]) -> subprocess.Completed
 
 
 def test_every_command_is_of_a_tool_that_is_tested_here() -> None:
-    assert {line.split()[0] for line in commands()} == {"make", "sam", "runbook", "aws", "curl", "eval"}
+    assert {line.split()[0] for line in commands()} == {"make", "sam", "runbook", "aws", "curl", "eval", "export"}
 
 
 STEERS = {"approve", "deny", "revoke", "stop"}
@@ -122,6 +122,33 @@ def test_aws_commands_are_accepted(aws: EmbeddedAws, line: str) -> None:
     answer = run(first, [sys.executable, "-m", "awscli"], environment(aws))
     assert answer.returncode == 0, answer.stderr
     assert "FunctionError" not in answer.stdout
+
+
+def test_the_shell_knows_what_the_commands_use(aws: EmbeddedAws) -> None:
+    known = environment(aws)
+    set_here = dict.fromkeys(("API_URL", "MACHINE_ARN", "AWS_REGION"))
+    script = [
+        f'aws() {{ "{sys.executable}" -m awscli "$@"; }}',
+        *of_tool("export"),
+        *(f'echo "{name}=${name}"' for name in (*set_here, "PATH")),
+    ]
+    env = {name: value for name, value in known.items() if name not in set_here}
+    told = subprocess.run(
+        ["sh", "-ec", "\n".join(script)], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert told.returncode == 0, told.stderr
+    said = dict(line.split("=", 1) for line in told.stdout.splitlines())
+    assert said["PATH"] == f"{known['PATH']}:{ROOT}/.venv/bin"
+    assert {name: said[name] for name in set_here} == {name: known[name] for name in set_here}
+
+
+def test_every_variable_of_the_commands_is_told_where_it_comes_from() -> None:
+    set_by_the_shell = {"PWD", "PATH", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name in set(re.findall(r"\$\{?([A-Z_]+)", "".join(blocks(page, "sh")))) - set_by_the_shell:
+            assert any(f"export {name}=" in each or f"`${name}` is" in each for each in (readme, text)), (page, name)
 
 
 @pytest.mark.parametrize("line", of_tool("make"))
