@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import signal
 import subprocess
@@ -108,3 +109,32 @@ def _numbers(text: str) -> set[int]:
             first, _, last = part.partition("-")
             found |= set(range(int(first), int(last or first) + 1))
     return found
+
+
+def test_whoever_boots_it_may_have_aws_settings_and_a_proxy_of_their_own(tmp_path: Path) -> None:
+    settings = tmp_path / "config"
+    settings.write_text("this is no configuration")
+    own = {
+        "AWS_PROFILE": "nosuch",
+        "AWS_DEFAULT_PROFILE": "nosuch",
+        "AWS_CONFIG_FILE": str(settings),
+        "AWS_SHARED_CREDENTIALS_FILE": str(settings),
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "http_proxy": "http://127.0.0.1:9",
+    }
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            script("import os; aws.invoke('EchoFunction', {}); aws.close(); print(dict(os.environ))"),
+        ],
+        env={**os.environ, **own, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    after = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert {name: after[name] for name in own} == own
+    assert after.get("MOTO_PORT") == os.environ.get("MOTO_PORT")

@@ -16,7 +16,10 @@ __all__ = ["EmbeddedAws", "EmbeddedFunctionError"]
 
 def __getattr__(name: str) -> Any:
     if name == "EmbeddedAws":
-        from workbench.embedded.aws import EmbeddedAws
+        from workbench.embedded.surroundings import left_alone
+
+        with left_alone():  # moto opens a session as it is imported
+            from workbench.embedded.aws import EmbeddedAws
 
         return EmbeddedAws
     if name == "EmbeddedFunctionError":

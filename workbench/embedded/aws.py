@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import threading
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -36,6 +36,7 @@ from workbench.embedded.sagemaker import SageMaker
 from workbench.embedded.server import Endpoint, SeenCall
 from workbench.embedded.stack import Machinery, Stack
 from workbench.embedded.states import States
+from workbench.embedded.surroundings import NO_FILES, left_alone
 from workbench.embedded.tables import Tables
 from workbench.embedded.template import parameters_of, read, translated
 from workbench.iam.actions import Need, Request, Unreviewed, needs_of
@@ -86,7 +87,8 @@ class EmbeddedAws:
         """What was published to SNS since the last reset: subject, message, topic, attributes and who published it."""
         self.faults = Faults(self)
         self._patches = Patches()
-        self._port = os.environ.get("MOTO_PORT")
+        self._surroundings = ExitStack()
+        self._surroundings.enter_context(left_alone())
         self._clients: dict[tuple[str, str], Any] = {}
         self._client_lock = threading.Lock()
         self._session: Any = boto3.session.Session(KEY, KEY, region_name=region)
@@ -127,9 +129,9 @@ class EmbeddedAws:
     def _connect(self) -> None:
         for name, level in (("werkzeug", logging.ERROR), ("moto", logging.CRITICAL)):
             logging.getLogger(name).setLevel(level)
-        os.environ["MOTO_PORT"] = str(self._endpoint.port)
+        self._surroundings.enter_context(left_alone(MOTO_PORT=str(self._endpoint.port)))
         secrets = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-        self._functions.configure({"AWS_ENDPOINT_URL": self.endpoint_url, **dict.fromkeys(secrets, KEY)})
+        self._functions.configure({"AWS_ENDPOINT_URL": self.endpoint_url, **NO_FILES, **dict.fromkeys(secrets, KEY)})
         moto_speed.remember(self._patches)
         moto_clock.put_on_clock(self._patches, self.clock)
         interpreter.put_on_clock(self._patches, self.clock, self.endpoint_url)
@@ -175,10 +177,7 @@ class EmbeddedAws:
         self.rds_world.close()
         self._forget_moto()
         self._patches.undo()
-        if self._port is None:
-            os.environ.pop("MOTO_PORT", None)
-        else:
-            os.environ["MOTO_PORT"] = self._port
+        self._surroundings.close()
         _one_at_a_time.release()
 
     def reset(self, *, cold: bool = False) -> None:
