@@ -115,3 +115,18 @@ def test_a_port_that_is_taken_is_said() -> None:
         done.stderr.splitlines()[-1]
         == f"The API cannot answer on port {port}: Address already in use. Give another --port."
     )
+
+
+def test_what_ran_on_it_stays_unsealed_as_the_page_on_audit_says(served: dict[str, Any], tmp_path: Path) -> None:
+    page = (REPOSITORY / "docs/audit.md").read_text(encoding="utf-8")
+    assert "runs stay *not sealed yet*" in " ".join(page.split())
+    event = f"events/{RUNBOOK}/plan-only.json"
+    started = runbook(served, "start", RUNBOOK, "--input", event, "--follow", "--profile", "alice", "--json")
+    run_id = json.loads(started.stdout)["run_id"]
+    assert "not sealed yet" in runbook(served, "audit", "show", run_id, "--profile", "alice").stdout
+    export, key = str(tmp_path / "trail.json"), str(tmp_path / "key.pem")
+    assert runbook(served, "audit", "key", "--out", key, "--profile", "alice").returncode == 0
+    assert runbook(served, "audit", "export", run_id, "--out", export, "--profile", "alice").returncode == 0
+    verified = runbook(served, "audit", "verify", export, "--key", key)
+    assert verified.returncode == 1
+    assert "has no seal" in verified.stdout
