@@ -240,3 +240,26 @@ def test_whoever_follows_a_run_is_told_when_the_api_stays_away(aws, person, ledg
     assert followed.complaint.startswith(said)
     assert f"runbook follow {run_id} --api" in " ".join(followed.complaint.split())
     assert ledger.find(run_id).status == "open"
+
+
+@pytest.mark.parametrize("way", [[], ["--api"]], ids=["straight", "over the API"])
+def test_who_stops_watching_is_told_that_the_run_goes_on(aws, person, broken, monkeypatch, way):
+    def interrupted(_: float) -> None:
+        raise KeyboardInterrupt
+
+    run_id = person("alice")("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
+    monkeypatch.setattr("workbench.cli.accounts.time.sleep", interrupted)
+    answer = person("bob")("follow", run_id, *way)
+    assert answer.code == 130
+    assert answer.complaint.startswith("Interrupted. The run goes on: ")
+    assert " ".join(["`runbook follow", run_id, *way]) + "`" in answer.complaint
+
+
+def test_who_interrupts_a_start_is_told_that_it_may_have_happened(person, broken, monkeypatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("workbench.cli.accounts._started", interrupted)
+    answer = person("alice")("start", RUNBOOK, "--input", EVENT)
+    assert answer.code == 130
+    assert "may have been started: `runbook runs --open`" in answer.complaint

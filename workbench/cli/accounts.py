@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.cli.failures import Stop
+from workbench.cli.failures import Stop, if_interrupted
 from workbench.cli.output import print_json, stderr, stdout, table, working
 from workbench.cli.reference import runbook_named, runbooks_like
 from workbench.cli.steering import gate_of
@@ -26,6 +26,7 @@ _POLL = 1.0
 """Seconds between two looks at an execution."""
 _CLOSING = 15.0
 """Seconds to wait for the run's end to be recorded after the execution's."""
+_PERHAPS = "The run may have been started: `runbook runs --open` shows it."
 _A_RUN = "ecs-service-rollback-20261121T030000Z-7f3a1c2e"
 _EXECUTION = re.compile(r"arn:aws[a-z-]*:states:[a-z0-9-]+:\d{12}:execution:[^:]+:[^:]+")
 
@@ -109,7 +110,8 @@ def start(
             document["requested_by"] = account.caller()
     text = starting.checked(runbook, document)
     execution = starting.execution_name(execution, lambda: str(uuid.uuid4()))
-    started = _started(account, name, execution, text)
+    with if_interrupted(_PERHAPS):
+        started = _started(account, name, execution, text)
     if claimed:
         _say_whose_name(account, document["requested_by"])
     arn = started["executionArn"]
@@ -152,7 +154,8 @@ def _start_over_api(
     from workbench.cli import over_api
 
     gate = gate_of(account, api_url)
-    started = over_api.start(gate, runbook, document, key)
+    with if_interrupted(_PERHAPS):
+        started = over_api.start(gate, runbook, document, key)
     if then_follow:
         over_api.follow(gate, started["run_id"], poll=_POLL, as_json=as_json)
     else:
@@ -226,7 +229,8 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
     console = stderr() if as_json else stdout()
     history = History(account.stepfunctions, arn)
     watch = Watch(history, account.ledger, run_id)
-    with Story(console, runbook) as story:
+    on = f"The run goes on: `runbook follow {run_id}` tells it from the beginning, `runbook stop {run_id}` stops it."
+    with if_interrupted(on), Story(console, runbook) as story:
         while not history.ended:
             for moment in _news(watch, run_id):
                 story.observe(moment)

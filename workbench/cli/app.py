@@ -11,12 +11,11 @@ import typer
 from typer.core import TyperGroup
 
 from workbench.cli import accounts, audit, demo, reference, scaffold, serve, steering
-from workbench.cli.failures import Stop, sentence
+from workbench.cli.failures import INTERRUPTED, Stop, sentence
 from workbench.cli.texts import example
 
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 """What the parser raises; its name has moved between releases of typer."""
-INTERRUPTED = 130
 DEBUG = "RUNBOOK_DEBUG"
 """Set in the environment, an unforeseen problem shows its traceback."""
 
@@ -37,7 +36,7 @@ class Commands(TyperGroup):
         try:
             code = super().main(args, prog_name, complete_var, False, windows_expand_args, **more)
             if code == INTERRUPTED:
-                _say("Interrupted. A run on AWS goes on; `runbook runs --open` shows it.", code)
+                _say("Interrupted.", code)
         except UsageError as wrong:
             code = _say(_usage(wrong), 2)
         except Exception as problem:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from runbooks.errors import LedgerUnavailable, RunbookError
 
@@ -13,6 +15,18 @@ class Stop(Exception):
     def __init__(self, sentence: str, code: int = 2) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+INTERRUPTED = 130
+
+
+@contextmanager
+def if_interrupted(what_goes_on: str) -> Iterator[None]:
+    """Ends the command with what goes on without it, should somebody press Ctrl-C meanwhile."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Stop(f"Interrupted. {what_goes_on}", INTERRUPTED) from None
 
 
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}

@@ -10,7 +10,7 @@ import typer
 
 from runbooks.store import audit
 from workbench.cli import words
-from workbench.cli.failures import Stop
+from workbench.cli.failures import Stop, if_interrupted
 from workbench.cli.gate import Unreachable, moments, visits
 from workbench.cli.output import print_json, stderr, stdout
 from workbench.cli.story import Story
@@ -50,7 +50,9 @@ def _follow(gate: Gate, run_id: str, *, poll: float, as_json: bool) -> None:
     run = gate.run(run_id, patient=True)
     console = stderr() if as_json else stdout()
     trail: list[audit.Entry] = []
-    with Story(console, run["runbook"]) as story:
+    again, stop = f"runbook follow {run_id} --api", f"runbook stop {run_id} --api"
+    on = f"The run goes on: `{again}` tells it from the beginning, `{stop}` stops it."
+    with if_interrupted(on), Story(console, run["runbook"]) as story:
         while story.closed is None:
             news = gate.entries(run_id, after=trail[-1].seq if trail else 0)
             for moment in moments(news):
