@@ -196,7 +196,8 @@ class Handler(MotoRequestHandler):
 
     def finish(self) -> None:
         self.connections.discard(self.connection)
-        super().finish()
+        with contextlib.suppress(ConnectionError):  # who has hung up needs no more of the answer
+            super().finish()
 
     def run_wsgi(self) -> None:
         """Answers one request. Werkzeug's own would wait for more of the body, and close the connection."""
