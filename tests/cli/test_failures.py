@@ -20,6 +20,7 @@ def answered(code: str, message: str = "User alice is not authorized") -> except
         (exceptions.ProfileNotFound(profile="prod"), "The config profile (prod)", "aws configure list-profiles"),
         (exceptions.NoRegionError(), "which AWS region", "--region"),
         (exceptions.EndpointConnectionError(endpoint_url="http://x"), 'endpoint URL: "http://x"', "--endpoint-url"),
+        (ValueError("Invalid endpoint: localhost:9"), "Invalid endpoint: localhost:9.", "AWS_ENDPOINT_URL"),
         (exceptions.ConnectTimeoutError(endpoint_url="http://x"), "could not be reached", "network"),
         (exceptions.SSOTokenLoadError(error_msg="expired"), "sign-in has run out", "aws sso login"),
         (answered("AccessDenied"), "AWS denied DescribeStacks: User alice is not authorized.", "--profile"),

@@ -49,6 +49,10 @@ def test_every_command_can_print_json(runbook, command):
         (["runs", "--runbook", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
         (["demo", "--plan", "--deny"], "With --plan nobody is asked"),
         (["demo", "--all", "--scenario", "x"], "Give one of them."),
+        (["runs", "--api", "--api-url", "foo"], "--api-url must begin with http:// or https://, and 'foo' does not."),
+        (["approve", "X", "--api-url", "ftp://x"], "--api-url must begin with http:// or https://"),
+        (["runs", "--endpoint-url", "x"], "--endpoint-url must begin with http:// or https://, and 'x' does not."),
+        (["audit", "key", "--endpoint-url", "http://"], "and 'http://' does not."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -65,6 +65,8 @@ def _of_aws(problem: BaseException) -> str | None:
             return f"The AWS sign-in has run out: {problem}. Sign in again with `aws sso login`."
         case aws.HTTPClientError() | aws.ConnectionError():
             return f"AWS could not be reached: {problem}. Check the network, --region and --endpoint-url."
+        case ValueError() if str(problem).startswith("Invalid endpoint: "):
+            return f"{problem}. An endpoint begins with http:// or https://; see --endpoint-url and AWS_ENDPOINT_URL."
         case aws.BotoCoreError() | ValueError() if type(problem).__module__.startswith("botocore"):
             return f"The AWS call was not sent: {problem}."
     return None
