@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -146,11 +147,13 @@ def test_what_cannot_be_done_is_said(person, arguments, complaint, monkeypatch):
 def test_another_plan_than_the_runs_is_not_even_sent(aws, person, ledger, broken):
     alice, bob = person("alice"), person("bob")
     run_id = alice("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
-    plan_of(ledger, run_id)
+    plan = plan_of(ledger, run_id)
     for wrong in ("0" * 64, "abc"):
         answer = bob("approve", run_id, "--plan", wrong)
         assert answer.code == 2
         assert "is not the plan of" in answer.complaint
+        assert f"`runbook approve {run_id}` without --plan shows it" in answer.complaint
+        assert plan[:8] not in answer.complaint
     without = bob("approve", run_id)
     assert without.complaint.startswith("Say which plan you have looked at: --plan HASH.")
 
@@ -263,3 +266,23 @@ def test_who_interrupts_a_start_is_told_that_it_may_have_happened(person, broken
     answer = person("alice")("start", RUNBOOK, "--input", EVENT)
     assert answer.code == 130
     assert "may have been started: `runbook runs --open`" in answer.complaint
+
+
+@pytest.mark.parametrize("way", [[], ["--api"]], ids=["straight", "over the API"])
+def test_who_follows_a_run_that_waits_reads_how_somebody_else_approves_it(aws, person, ledger, broken, way):
+    alice, bob = person("alice"), person("bob")
+    run_id = alice("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
+    plan = plan_of(ledger, run_id)
+    threading.Timer(
+        1.0, lambda: aws.client("stepfunctions").stop_execution(executionArn=arn_of(ledger, run_id))
+    ).start()
+    told = alice("follow", run_id, *way).stdout
+    (command,) = [line.strip() for line in told.splitlines() if "runbook approve" in line]
+    assert command == f"runbook approve {run_id} --plan {plan[:8]} --profile THEIRS"
+    assert "runbook approve" not in bob("follow", run_id, *way).stdout
+
+
+def arn_of(ledger: Ledger, run_id: str) -> str:
+    run = ledger.find(run_id)
+    assert run is not None
+    return run.execution_arn

@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from runbooks.store.runs import Ledger, Run, run_id_of
 from workbench.cli.failures import Stop
+from workbench.cli.texts import DEFAULT_STACK
 from workbench.ledger import ledger_of
 
 _RUN_ID = re.compile(r"(?P<runbook>[a-z0-9-]+)-(?P<started>\d{8}T\d{6}Z)-[0-9a-f]{8}")
@@ -32,6 +33,11 @@ class Account:
     def open(cls, stack: str, *, region: str | None, profile: str | None, endpoint_url: str | None) -> Account:
         """By the conventions of every AWS tool: options, then the environment, then the configuration's files."""
         return cls(stack, boto3.Session(profile_name=profile, region_name=region), endpoint_url)
+
+    @property
+    def options(self) -> str:
+        """What a command about this stack needs besides, whoever types it."""
+        return "" if self.stack == DEFAULT_STACK else f" --stack {self.stack}"
 
     def client(self, service: str) -> Any:
         return self.session.client(service, endpoint_url=self.endpoint_url, config=_CONFIG)

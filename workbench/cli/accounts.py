@@ -234,6 +234,7 @@ def _follow(account: Account, runbook: str, run_id: str, arn: str, *, as_json: b
         while not history.ended:
             for moment in _news(watch, run_id):
                 story.observe(moment)
+            story.ask_for_a_decision(account.options)
             if not history.ended:
                 time.sleep(_POLL)
         give_up = time.monotonic() + _CLOSING

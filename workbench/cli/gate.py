@@ -42,6 +42,7 @@ class Gate:
         region = account.session.region_name
         if region is None:
             raise Stop("It is not known in which AWS region to sign. Give --region, or set AWS_REGION.")
+        self.options = account.options
         self.patience = 0.0
         """Seconds for which the API is asked again while it does not answer."""
         self.client = ApiClient(url or account.outputs["ApiUrl"], credentials.get_frozen_credentials(), region)

@@ -57,6 +57,7 @@ def _follow(gate: Gate, run_id: str, *, poll: float, as_json: bool) -> None:
             news = gate.entries(run_id, after=trail[-1].seq if trail else 0)
             for moment in moments(news):
                 story.observe(moment)
+            story.ask_for_a_decision(gate.options)
             trail += news
             if story.closed is None:
                 time.sleep(poll)

@@ -154,7 +154,8 @@ def _decide(gate: Gate, decision: str, run_id: str, plan: str | None, comment: s
         _look(run, decision)
     elif len(plan) < _SHORTEST or not plan_hash.startswith(plan):
         raise Stop(
-            f"{plan} is not the plan of {run_id}, which is {plan_hash}. Look at it again: `runbook follow {run_id}`."
+            f"{plan} is not the plan of {run_id}, so nothing was decided. Look at the plan that it has:"
+            f" `runbook {decision} {run_id}` without --plan shows it and asks, on a terminal."
         )
     ballot = {"decision": decision, "plan_hash": plan_hash, "comment": comment}
     decided = gate.ask("POST", f"/runs/{run_id}/approval", ballot)
@@ -167,7 +168,7 @@ def _decide(gate: Gate, decision: str, run_id: str, plan: str | None, comment: s
 def _look(run: dict[str, Any], decision: str) -> None:
     """Shows the plan and asks. Raises Stop if nobody is there to look."""
     if not sys.stdin.isatty():
-        raise Stop("Say which plan you have looked at: --plan HASH. `runbook follow RUN` shows it.")
+        raise Stop(f"Say which plan you have looked at: --plan HASH. `runbook follow {run['run_id']}` shows it.")
     console = stderr()
     console.print(f"{run['run_id']}, asked by {run['requested_by']}: {run['reason']}", soft_wrap=True)
     console.print(f"{run['decision_reason']}\nPlan {run['plan']['hash']}", soft_wrap=True)

@@ -41,6 +41,7 @@ class Story:
         self._waiting: dict[str, str] = {}
         self.closed: Entry | None = None
         """The entry that closed the run, once it is there."""
+        self._undecided: Entry | None = None
         self._tellers: dict[str, Callable[[Entry], None]] = {
             "run.started": self._started,
             "diagnosis.made": self._diagnosed,
@@ -90,6 +91,17 @@ class Story:
         self.console.print(columns(self.console, [Text(f"  {shown}", "bold"), text], [self._width]))
         self._said = label
 
+    def ask_for_a_decision(self, where: str = "") -> None:
+        """If the run waits for somebody now, say once what they would type. `where` is what they add to it."""
+        if self._undecided is None:
+            return
+        asked, self._undecided = self._undecided, None
+        plan = str(asked.detail.get("plan_hash", ""))[: words.HASH]
+        command = f"runbook approve {asked.run_id} --plan {plan}{where} --profile THEIRS"
+        self.say("Approval", "to approve (or deny), somebody else types:")
+        self.console.print(f"  {command}", soft_wrap=True)
+        self.under_way("Approval", _awaited(asked))
+
     def under_way(self, label: str, text: str = "") -> None:
         """The line that moves; nothing without a terminal."""
         if self._live is None:
@@ -132,13 +144,14 @@ class Story:
             self.say(label, Text(f"   {words.way_back(change)}", "dim"))
 
     def _requested(self, entry: Entry) -> None:
-        until = words.time_of(str(entry.detail["expires_at"]))
-        text = f"asked for; somebody other than the requester decides before {until} UTC"
+        self._undecided = entry
+        text = _awaited(entry)
         if self._live is None:
             self.say("Approval", text)
         self.under_way("Approval", text)
 
     def _decided(self, entry: Entry) -> None:
+        self._undecided = None
         decision = "approved" if entry.detail.get("decision") == "approved" else "denied"
         comment = f': "{entry.detail["comment"]}"' if entry.detail.get("comment") else ""
         plan = str(entry.detail.get("plan_hash", ""))[: words.HASH]
@@ -177,6 +190,7 @@ class Story:
 
     def _closed(self, entry: Entry) -> None:
         self.closed = entry
+        self._undecided = None
         if self._live is not None:
             self._live.update("")
 
@@ -247,6 +261,11 @@ def _grouped(entries: Sequence[Entry]) -> list[list[Entry]]:
 
 def _is_wait(entry: Entry) -> bool:
     return entry.event == "phase.looked" and entry.detail.get("progress") == "pending"
+
+
+def _awaited(asked: Entry) -> str:
+    until = words.time_of(str(asked.detail["expires_at"]))
+    return f"asked for; somebody other than the requester decides before {until} UTC"
 
 
 def _label(entry: Entry) -> str:
