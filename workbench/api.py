@@ -75,6 +75,10 @@ class ApiClient:
 
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """The document that is answered with. What was throttled, or is to be tried again, is. Raises Refused."""
+        return self.answer(method, path, body, **more).document
+
+    def answer(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """The same with its status."""
         pause = _PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
             answer = self.send(method, path, body, **more)
@@ -83,7 +87,7 @@ class ApiClient:
             time.sleep(pause)
             pause *= 2
         if answer.status < 400:
-            return answer.document
+            return answer
         told = answer.document if isinstance(answer.document, dict) else {}
         title = told.get("title") or told.get("message") or f"HTTP {answer.status}"
         raise Refused(answer.status, str(title), str(told.get("detail") or ""))

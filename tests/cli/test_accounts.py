@@ -140,6 +140,15 @@ def test_a_name_that_was_used_for_another_input_is_refused(on_aws):
     assert "Give another --name." in answer.complaint
 
 
+@pytest.mark.parametrize("way", [[], ["--api"]], ids=["straight", "over the API"])
+def test_a_run_that_was_started_before_is_not_said_to_be_started_again(on_aws, broken, way):
+    execute = ["--mode", "execute", "--name", "INC-4711", *way]  # it waits for an approval
+    first, second = start(on_aws, *execute), start(on_aws, *execute)
+    assert first.stdout == second.stdout
+    assert first.complaint.splitlines()[-1].startswith("Started. ")
+    assert second.complaint.splitlines()[-1].startswith("Nothing new was started: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

@@ -109,6 +109,7 @@ def start(
             starting.checked(runbook, document | {"requested_by": "unknown"})
             document["requested_by"] = account.caller()
     text = starting.checked(runbook, document)
+    new = execution is None or not _was_started(account, name, execution)
     execution = starting.execution_name(execution, lambda: str(uuid.uuid4()))
     with if_interrupted(_PERHAPS):
         started = _started(account, name, execution, text)
@@ -119,7 +120,7 @@ def start(
     if then_follow:
         _follow(account, name, run_id, arn, as_json=as_json)
     else:
-        _say_started(run_id, arn, name, document.get("mode", "plan"), as_json=as_json)
+        _say_started(run_id, arn, name, document.get("mode", "plan"), new=new, as_json=as_json)
 
 
 def _say_whose_name(account: Account, claimed: str) -> None:
@@ -155,19 +156,32 @@ def _start_over_api(
 
     gate = gate_of(account, api_url)
     with if_interrupted(_PERHAPS):
-        started = over_api.start(gate, runbook, document, key)
+        started, new = over_api.start(gate, runbook, document, key)
     if then_follow:
         over_api.follow(gate, started["run_id"], poll=_POLL, as_json=as_json)
     else:
-        _say_started(started["run_id"], started["execution_arn"], runbook, started["mode"], as_json=as_json)
+        _say_started(started["run_id"], started["execution_arn"], runbook, started["mode"], new=new, as_json=as_json)
 
 
-def _say_started(run_id: str, arn: str, runbook: str, mode: str, *, as_json: bool) -> None:
+def _say_started(run_id: str, arn: str, runbook: str, mode: str, *, new: bool, as_json: bool) -> None:
     if as_json:
         print_json({"run_id": run_id, "execution_arn": arn, "runbook": runbook, "mode": mode})
     else:
         stdout().print(f"{run_id}\n{arn}", soft_wrap=True)
-        stderr().print(f"Started. See how it goes: runbook follow {run_id}", soft_wrap=True)
+        what = "Started" if new else "Nothing new was started: the same name and input have started this run before"
+        stderr().print(f"{what}. See how it goes: runbook follow {run_id}", soft_wrap=True)
+
+
+def _was_started(account: Account, runbook: str, execution: str) -> bool:
+    """Whether an execution of that name is there already, as far as the caller may know."""
+    from botocore.exceptions import ClientError
+
+    arn = f"{account.machine(runbook).replace(':stateMachine:', ':execution:')}:{execution}"
+    try:
+        account.stepfunctions.describe_execution(executionArn=arn)
+    except ClientError:
+        return False
+    return True
 
 
 def _started(account: Account, runbook: str, execution: str, text: str) -> dict[str, Any]:
@@ -185,7 +199,8 @@ def _started(account: Account, runbook: str, execution: str, text: str) -> dict[
                 ) from None
             case "ExecutionAlreadyExists":
                 raise Stop(
-                    f"An execution named {execution!r} has been started before with another input. Give another --name."
+                    f"An execution named {execution!r} has been started before, and has ended or had another input."
+                    " Give another --name."
                 ) from None
             case _:
                 raise

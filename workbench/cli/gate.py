@@ -11,7 +11,7 @@ from urllib3.exceptions import HTTPError
 
 from runbooks import clock
 from runbooks.store.audit import Entry
-from workbench.api import ApiClient, Refused
+from workbench.api import Answer, ApiClient, Refused
 from workbench.cli.failures import Stop
 from workbench.executions import Moment, Visit
 
@@ -50,6 +50,11 @@ class Gate:
     def ask(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
         """What the API answers."""
         return self._told(lambda: self.client.ask(method, path, body, **more))
+
+    def answer(self, method: str, path: str, body: Any = None, **more: Any) -> Answer:
+        """The same with its status."""
+        answered: Answer = self._told(lambda: self.client.answer(method, path, body, **more))
+        return answered
 
     def run(self, run_id: str, *, patient: bool = False) -> dict[str, Any]:
         """All that is known of a run. `patient`: it was started just now, and may not be there yet."""

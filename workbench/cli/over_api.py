@@ -18,17 +18,19 @@ from workbench.cli.story import Story
 if TYPE_CHECKING:
     from workbench.cli.gate import Gate
 
+NOTHING_NEW = 200
+"""What the API answers where the same request has started the run before."""
 PATIENCE = 60.0
 """Seconds for which a run is followed on while the API does not answer."""
 
 
-def start(gate: Gate, runbook: str, document: dict[str, Any], key: str | None) -> dict[str, Any]:
-    """Start a run: its id, its execution, and the rest of what the API says."""
+def start(gate: Gate, runbook: str, document: dict[str, Any], key: str | None) -> tuple[dict[str, Any], bool]:
+    """Start a run: its id, its execution, and the rest of what the API says; and whether it was started now."""
     # An answer that is lost is asked for again, and must not start another run.
     headers = {"Idempotency-Key": key or uuid.uuid4().hex}
     given = {name: value for name, value in document.items() if name != "requested_by"}
-    started: dict[str, Any] = gate.ask("POST", "/runs", {"runbook": runbook, "input": given}, headers=headers)
-    return started
+    answer = gate.answer("POST", "/runs", {"runbook": runbook, "input": given}, headers=headers)
+    return answer.document, key is None or answer.status != NOTHING_NEW
 
 
 def follow(gate: Gate, run_id: str, *, poll: float, as_json: bool) -> None:
