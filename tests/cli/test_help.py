@@ -49,6 +49,8 @@ def test_every_command_can_print_json(runbook, command):
         (["runs", "--runbook", "no-such-runbook"], "There is no runbook 'no-such-runbook'. There are: "),
         (["demo", "--plan", "--deny"], "With --plan nobody is asked"),
         (["demo", "--all", "--scenario", "x"], "Give one of them."),
+        (["demo", "--export", "/nonexistent/x.json"], "--export /nonexistent/x.json: there is no folder /nonexistent."),
+        (["demo", "--key-out", "/"], "--key-out / is a folder."),
         (["runs", "--api", "--api-url", "foo"], "--api-url must begin with http:// or https://, and 'foo' does not."),
         (["approve", "X", "--api-url", "ftp://x"], "--api-url must begin with http:// or https://"),
         (["runs", "--endpoint-url", "x"], "--endpoint-url must begin with http:// or https://, and 'x' does not."),

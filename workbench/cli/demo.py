@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -72,6 +73,9 @@ def demo(
         raise Stop("--all runs every scenario, and --scenario one. Give one of them.")
     if everything and (export or key_out):
         raise Stop("--all runs every scenario, and --export and --key-out are about one. Leave out --all.")
+    for option, file in (("--export", export), ("--key-out", key_out)):
+        if file is not None:
+            _can_be_written(option, file)
     chosen = _chosen(name, scenario, everything=everything)
     mode: Literal["plan"] | None = "plan" if plan else None
     decision: Literal["deny"] | None = "deny" if deny else None
@@ -89,6 +93,17 @@ def demo(
         print_json(documents if everything else documents[0])
     if not all(result.is_as_expected(told=everything and not as_json) for result in results):
         raise typer.Exit(1)
+
+
+def _can_be_written(option: str, file: Path) -> None:
+    """Raises Stop for a file that cannot be, before an incident is run for it."""
+    folder = file.absolute().parent
+    if not folder.is_dir():
+        raise Stop(f"{option} {file}: there is no folder {folder}. Make it, or name a file in another one.")
+    if file.is_dir():
+        raise Stop(f"{option} {file} is a folder. Name a file in it.")
+    if not os.access(file if file.exists() else folder, os.W_OK):
+        raise Stop(f"{option} {file} cannot be written: permission denied. Name another file.")
 
 
 def _keep(aws: EmbeddedAws, result: Result, file: Path | None, key_file: Path | None) -> None:
