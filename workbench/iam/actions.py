@@ -195,6 +195,15 @@ def _object(request: Request) -> list[str | None]:
     return [f"arn:aws:s3:::{request.parameters['Bucket']}/{request.parameters['Key']}"]
 
 
+def _of_endpoint(kind: str, parameter: str) -> Resources:
+    """What belongs to SageMaker endpoints: their names are in lower case in ARNs."""
+
+    def resources(request: Request) -> list[str | None]:
+        return [request.arn("sagemaker", f"{kind}/", str(request.parameters[parameter]).lower())]
+
+    return resources
+
+
 def _key(request: Request) -> list[str | None]:
     """IAM is asked for the key, also where the request names an alias of it."""
     named = str(request.parameters["KeyId"])
@@ -322,6 +331,31 @@ def _with_key_of_rds(always: bool) -> Rule:
     return rule
 
 
+def _tags_new_configuration(request: Request) -> Iterator[Need]:
+    """To create something with tags is to tag it."""
+    if request.parameters.get("Tags"):
+        told = frozenset({("sagemaker:TaggingAction", "CreateEndpointConfig")})
+        for resource in _ENDPOINT_CONFIG(request):
+            yield Need("sagemaker:AddTags", resource, told)
+
+
+def _deletes_own_configuration(request: Request) -> Iterator[Need]:
+    """IAM is told the resource's tags; an inverse deletes nothing that has not the tag of its run."""
+    tagged = frozenset({("aws:ResourceTag/runbooks:target", "an endpoint")})
+    for resource in _ENDPOINT_CONFIG(request):
+        yield Need("sagemaker:DeleteEndpointConfig", resource, tagged)
+
+
+def _with_alarms_and_key_of_sagemaker(request: Request) -> Iterator[Need]:
+    """SageMaker looks at the rollback alarms, and makes a grant on the key of the volumes, in the caller's name."""
+    for alarm in request.parameters.get("DeploymentConfig", {}).get("AutoRollbackConfiguration", {}).get("Alarms", ()):
+        yield Need("cloudwatch:DescribeAlarms", request.arn("cloudwatch", "alarm:", alarm["AlarmName"]))
+    via = f"sagemaker.{request.region}.amazonaws.com"
+    told = frozenset({("kms:ViaService", via), ("kms:GrantIsForAWSResource", "true")})
+    # The key shows in the endpoint configuration, not in the request.
+    yield Need("kms:CreateGrant", None, told)
+
+
 def _from_another_region(request: Request) -> Iterator[Need]:
     # SourceRegion is no part of the request: the SDK makes a presigned URL of it.
     source = str(request.parameters["SourceDBClusterSnapshotIdentifier"])
@@ -356,6 +390,8 @@ def _nothing(_: Request) -> Iterator[Need]:
 # -- the table ---------------------------------------------------------------------------------------------------------
 
 _SERVICE = _in_cluster("service", "service")
+_ENDPOINT = _of_endpoint("endpoint", "EndpointName")
+_ENDPOINT_CONFIG = _of_endpoint("endpoint-config", "EndpointConfigName")
 
 _TABLE: dict[str, tuple[Rule, ...]] = {
     "application-autoscaling:DescribeScalableTargets": (
@@ -491,6 +527,27 @@ _TABLE: dict[str, tuple[Rule, ...]] = {
     "s3:ListObjectsV2": (_may_in_own_account("s3:ListBucket", _bucket),),
     # The object's key is a new data key, and S3 asks for Decrypt as well where one is used for the whole bucket.
     "s3:PutObject": (_may_create("s3:PutObject", _object), _through_buckets_key("kms:Decrypt", "kms:GenerateDataKey")),
+    "sagemaker-runtime:InvokeEndpoint": (_may("sagemaker:InvokeEndpoint", _ENDPOINT),),
+    "sagemaker:CreateEndpointConfig": (
+        _may("sagemaker:CreateEndpointConfig", _ENDPOINT_CONFIG),
+        _tags_new_configuration,
+    ),
+    "sagemaker:DeleteEndpointConfig": (_deletes_own_configuration,),
+    "sagemaker:DescribeEndpoint": (_may("sagemaker:DescribeEndpoint", _ENDPOINT),),
+    "sagemaker:DescribeEndpointConfig": (_may("sagemaker:DescribeEndpointConfig", _ENDPOINT_CONFIG),),
+    "sagemaker:DescribeModel": (_may("sagemaker:DescribeModel", _of_endpoint("model", "ModelName")),),
+    "sagemaker:DescribeModelPackage": (
+        _may("sagemaker:DescribeModelPackage", _of_endpoint("model-package", "ModelPackageName")),
+    ),
+    "sagemaker:ListInferenceComponents": (_may("sagemaker:ListInferenceComponents", _everything),),
+    "sagemaker:ListTags": (_may("sagemaker:ListTags", _named("sagemaker", "", "ResourceArn")),),
+    # The models' own roles are not passed again: they were passed when the models were created.
+    "sagemaker:UpdateEndpoint": (
+        _may("sagemaker:UpdateEndpoint", _ENDPOINT),
+        _may("sagemaker:UpdateEndpoint", _ENDPOINT_CONFIG),
+        _with_alarms_and_key_of_sagemaker,
+    ),
+    "sagemaker:UpdateEndpointWeightsAndCapacities": (_may("sagemaker:UpdateEndpointWeightsAndCapacities", _ENDPOINT),),
     "secretsmanager:DescribeSecret": (
         _may("secretsmanager:DescribeSecret", _named("secretsmanager", "secret:", "SecretId")),
     ),
@@ -534,6 +591,7 @@ UNSCOPABLE = frozenset(
         "rds:DescribeAccountAttributes",
         "rds:DescribeDBEngineVersions",
         "rds:DescribeOrderableDBInstanceOptions",
+        "sagemaker:ListInferenceComponents",
         "states:ListStateMachines",
         "xray:GetSamplingRules",
         "xray:GetSamplingTargets",
