@@ -32,6 +32,7 @@ from workbench.embedded.patches import Patches
 from workbench.embedded.people import Unsigned, person_of
 from workbench.embedded.rds import OTHER_ACCOUNT, Rds, RdsWorld
 from workbench.embedded.rds_data import DataApi
+from workbench.embedded.sagemaker import SageMaker
 from workbench.embedded.server import Endpoint, SeenCall
 from workbench.embedded.stack import Machinery, Stack
 from workbench.embedded.states import States
@@ -97,6 +98,7 @@ class EmbeddedAws:
         self.rds_world = RdsWorld(self.clock)
         """The fake of RDS in all accounts and regions."""
         self._data_api = DataApi(self.rds_world)
+        self._sagemaker: dict[str, SageMaker] = {}
         self._functions = Functions(self.clock, {"AWS_REGION": region, "AWS_DEFAULT_REGION": region})
         self._courier = Courier()
         self._states = States(self.clock, self._courier, self.account_id, region)
@@ -145,6 +147,8 @@ class EmbeddedAws:
         self._endpoint.fake("kms:DescribeKey", rds_keys.describe)
         self._endpoint.fake("rds-data:*", self._data_api.answer)
         self._endpoint.fake("iam:SimulatePrincipalPolicy", self._simulate)
+        self._endpoint.fake("sagemaker:*", self._answer_sagemaker)
+        self._endpoint.fake("sagemaker-runtime:*", self._invoke_sagemaker)
         self._endpoint.guard("dynamodb", self._tables.guarded)
         self._endpoint.observe("sns:Publish", self._published)
 
@@ -197,6 +201,7 @@ class EmbeddedAws:
         self._ecs.clear()
         self._data_api.reset()
         self.rds_world.reset()
+        self._sagemaker.clear()
         self.clock.reset()
         mock_random.seed(0)
         self.messages.clear()
@@ -277,6 +282,15 @@ class EmbeddedAws:
     def rds_in(self, region: str, account: str | None = None) -> Rds:
         """The fake of RDS in a region, of our account or another one."""
         return self.rds_world.at(account or self.account_id, region)
+
+    @property
+    def sagemaker(self) -> SageMaker:
+        """The fake of SageMaker in the stack's region; `workbench.embedded.sagemaker` has building blocks for it."""
+        return self.sagemaker_in(self.region)
+
+    def sagemaker_in(self, region: str) -> SageMaker:
+        """The fake of SageMaker in a region."""
+        return self._sagemaker.setdefault(region, SageMaker(self.clock, self.account_id, region))
 
     def client(self, service: str, region: str | None = None) -> Any:
         """A boto3 client on the endpoint. Thread-safe, and kept."""
@@ -395,6 +409,12 @@ class EmbeddedAws:
 
     def _simulate(self, call: Call) -> dict[str, Any]:
         return iam.simulate(call, self.account_id)
+
+    def _answer_sagemaker(self, call: Call) -> dict[str, Any] | None:
+        return self.sagemaker_in(call.region).answer(call)
+
+    def _invoke_sagemaker(self, call: Call) -> Response:
+        return self.sagemaker_in(call.region).invoke(call)
 
     def _answer_cloudformation(self, call: Call) -> dict[str, Any] | None:
         for stack in self._stacks:

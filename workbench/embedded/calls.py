@@ -168,6 +168,8 @@ def identify(environ: Environ, body: bytes) -> Call | None:
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target.startswith("DynamoDBStreams"):
         service = "dynamodbstreams"
+    if service == "sagemaker" and not target:
+        service = "sagemaker-runtime"  # signed for the same name, but another API
     call = Call(
         service=service,
         operation=target.rsplit(".", 1)[-1],
