@@ -320,6 +320,7 @@ def test_events_start_nothing_unless_that_is_switched_on(source: dict[str, Any],
     assert {rule["EventPattern"]["source"][0] for rule in rules.values()} == {
         "aws.cloudwatch",
         "aws.ecs",
+        "aws.sagemaker",
     }
     for rule in rules.values():
         assert rule["State"] == {"Fn::If": ["HasTriggers", "ENABLED", "DISABLED"]}
@@ -329,7 +330,7 @@ def test_events_start_nothing_unless_that_is_switched_on(source: dict[str, Any],
 def test_an_event_that_comes_to_nothing_waits_in_a_queue_and_raises_an_alarm(resources: Resources) -> None:
     queue = {"Fn::GetAtt": ["TriggerQueue", "Arn"]}
     rules = {name: rule for name, rule in of_type(resources, "AWS::Events::Rule").items() if "Trigger" in name}
-    assert len(rules) == 3
+    assert len(rules) == 4
     for name, rule in rules.items():
         (target,) = rule["Targets"]
         assert target["DeadLetterConfig"] == {"Arn": queue}, name

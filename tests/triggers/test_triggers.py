@@ -28,12 +28,15 @@ if TYPE_CHECKING:
 
 EVENTS = Path(__file__).parents[2] / "events" / "triggers"
 SAMPLES = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(EVENTS.glob("*.json"))}
-ROLL_BACK = "ecs-service-rollback"
+ROLL_BACK, MEND = "ecs-service-rollback", "sagemaker-variant-fix"
 SERVICE = {"cluster": "snowflake-analytics-cluster", "service": "snowflake-report-service"}
 STARTS = {
     "alarm-on-an-ecs-service": (ROLL_BACK, SERVICE),
     "ecs-deployment-failed": (ROLL_BACK, SERVICE),
     "ecs-task-failed": (ROLL_BACK, SERVICE),
+    "alarm-on-an-endpoint": (MEND, {"endpoint": "churn-prediction"}),
+    "endpoint-failed": (MEND, {"endpoint": "churn-prediction"}),
+    "endpoint-rolled-back": (MEND, {"endpoint": "churn-prediction"}),
 }
 
 
@@ -126,10 +129,10 @@ def test_any_other_sample_on_the_bus_is_looked_at_and_starts_nothing(aws: Embedd
 
 def test_each_rule_has_a_sample_and_no_event_is_for_two_rules(on: Stack) -> None:
     rules = patterns_of(on)
-    assert len(rules) == 3
+    assert len(rules) == 4
     met = [[number for number, rule in enumerate(rules) if matches(rule, event)] for event in SAMPLES.values()]
     assert all(len(each) == 1 for each in met), met
-    assert {number for each in met for number in each} == set(range(3))
+    assert {number for each in met for number in each} == set(range(4))
 
 
 WELL_OR_UNDER_WAY = (
@@ -138,6 +141,11 @@ WELL_OR_UNDER_WAY = (
     another("ecs-task-failed", stopCode="ServiceSchedulerInitiated"),
     another("ecs-task-failed", lastStatus="RUNNING"),
     another("ecs-task-failed", group="family:batch"),
+    {**SAMPLES["endpoint-failed"], "detail": {"EndpointName": "churn", "EndpointStatus": "IN_SERVICE"}},
+    another("endpoint-failed", EndpointStatus="DELETING"),
+    another("endpoint-failed", EndpointStatus="UPDATING"),
+    another("endpoint-failed", EndpointStatus="ROLLING_BACK"),
+    another("endpoint-failed", EndpointStatus="RollingBack"),
 )
 
 
@@ -147,6 +155,14 @@ def test_the_rules_let_nothing_through_that_is_well_or_under_way(on: Stack) -> N
         assert [rule for rule in rules if matches(rule, event)] == [], event["detail"]
         with pytest.raises(Nothing):
             read(event)
+
+
+def test_an_endpoint_that_came_to_rest_unwell_is_let_through_in_either_spelling(on: Stack) -> None:
+    rules = patterns_of(on)
+    for status in ("FAILED", "OUT_OF_SERVICE", "UPDATE_ROLLBACK_FAILED", "Failed", "OutOfService", "InService"):
+        event = another("endpoint-failed", EndpointStatus=status)
+        assert sum(matches(rule, event) for rule in rules) == 1, status
+        assert read(event).reason.startswith(f"endpoint churn-prediction is {status}"), status
 
 
 def test_events_reach_nobody_until_the_rules_are_switched_on(aws: EmbeddedAws, ledger: Ledger, service: str) -> None:
@@ -310,20 +326,19 @@ def of_the_old_format(event: dict[str, Any]) -> dict[str, Any]:
     ("event", "why"),
     [
         (SAMPLES["alarm-on-something-else"], "is on AWS/EC2 by InstanceId, which no runbook is for"),
-        (another("alarm-on-an-ecs-service", configuration={"alarmRule": "ALARM(a)"}), "as composite alarms are not"),
+        (another("alarm-on-an-endpoint", configuration={"alarmRule": "ALARM(a)"}), "as composite alarms are not"),
+        (another("endpoint-rolled-back", FailureReason=""), "the endpoint churn-prediction is IN_SERVICE"),
+        (another("endpoint-failed", EndpointStatus="ROLLING_BACK"), "the endpoint churn-prediction is ROLLING_BACK"),
         (another("ecs-task-failed", group="family:batch"), "the task belongs to family:batch"),
         (another("ecs-task-failed", stopCode="UserInitiated"), "the task did not fail"),
         (of_the_old_format(another("ecs-deployment-failed")), "does not name its cluster"),
         (another("ecs-deployment-failed", eventName="SERVICE_DEPLOYMENT_COMPLETED"), "has not failed"),
         (another("ecs-task-failed", group="service:no such name!"), "the event does not fit ecs-service-rollback"),
-        ({**another("ecs-deployment-failed"), "detail": {}}, "'eventName' is missing"),
-        (
-            {**another("ecs-deployment-failed"), "detail-type": "ECS Cluster State Change"},
-            "no runbook is for events of",
-        ),
-        ({**another("ecs-deployment-failed"), "account": "210987654321"}, "the event is of the account 210987654321"),
+        ({**another("endpoint-failed"), "detail": {}}, "'EndpointName' is missing"),
+        ({**another("endpoint-failed"), "detail-type": "SageMaker Model State Change"}, "no runbook is for events of"),
+        ({**another("endpoint-failed"), "account": "210987654321"}, "the event is of the account 210987654321"),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_an_event_that_starts_nothing_says_why(
     aws: EmbeddedAws, ledger: Ledger, event: dict[str, Any], why: str
@@ -352,12 +367,10 @@ def elsewhere(event: dict[str, Any]) -> dict[str, Any]:
             another("ecs-task-failed", group="service:unheard-of", clusterArn="arn:aws:ecs:eu:1:cluster/full"),
             "there is no service unheard-of in the cluster full in eu-central-1",
         ),
-        (
-            elsewhere(another("alarm-on-an-ecs-service")),
-            "there is no cluster snowflake-analytics-cluster in us-east-1",
-        ),
+        (another("endpoint-failed"), "there is no endpoint churn-prediction in eu-central-1"),
+        (elsewhere(another("endpoint-rolled-back")), "there is no endpoint churn-prediction in us-east-1"),
     ],
-    ids=["no cluster", "no service", "not in that region"],
+    ids=["no cluster", "no service", "no endpoint", "not in that region"],
 )
 def test_an_event_about_what_is_not_there_starts_nothing_and_says_why(
     aws: EmbeddedAws, ledger: Ledger, event: dict[str, Any], why: str
@@ -386,6 +399,19 @@ def test_an_event_about_a_service_that_is_being_deleted_starts_nothing(
     told_why = triggered(aws, SAMPLES["ecs-task-failed"])["why"]
     assert told_why.startswith("the service snowflake-report-service of the cluster snowflake-analytics-cluster is ")
     assert runs_of(ledger) == []
+
+
+def test_while_sagemaker_is_at_it_nothing_is_started_and_afterwards_the_plan_is_made(
+    aws: EmbeddedAws, ledger: Ledger
+) -> None:
+    scenario.of(MEND)["update-in-progress"].arrange(aws)
+    assert triggered(aws, another("alarm-on-an-endpoint", 1))["why"] == (
+        "the endpoint churn-prediction is Updating, and SageMaker does one thing at a time"
+    )
+    assert runs_of(ledger) == []
+    aws.clock.advance(timedelta(minutes=20))
+    run = ended(aws, ledger, triggered(aws, another("endpoint-rolled-back", 2))["started"])
+    assert (run.runbook, run.mode, run.outcome) == (MEND, "plan", "SUCCEEDED")
 
 
 def test_a_target_that_cannot_be_looked_at_is_looked_at_again(aws: EmbeddedAws, ledger: Ledger, service: str) -> None:

@@ -260,12 +260,13 @@ def _through_the_api(aws: EmbeddedAws) -> None:
 
 def _triggered(aws: EmbeddedAws) -> None:
     """Events that start a plan, and one whose run was started before without a note of it."""
-    deployment, task = (
+    deployment, endpoint = (
         json.loads((EVENTS / "triggers" / f"{sample}.json").read_text(encoding="utf-8"))
-        for sample in ("ecs-deployment-failed", "ecs-task-failed")
+        for sample in ("ecs-deployment-failed", "endpoint-failed")
     )
-    runbook = next(name for name in read(deployment).runbooks if name in catalogue.names())
-    next(iter(scenario.of(runbook).values())).arrange(aws)
+    for event in (deployment, endpoint):
+        runbook = next(name for name in read(event).runbooks if name in catalogue.names())
+        next(iter(scenario.of(runbook).values())).arrange(aws)
     wish = read(deployment)
     runbook, name = wish.runbooks[0], trigger_name("died", wish.runbooks[0])
     document = {"mode": "plan", "reason": wish.reason, "requested_by": wish.source, **wish.fields}
@@ -275,7 +276,7 @@ def _triggered(aws: EmbeddedAws) -> None:
     _until_closed(aws, run_id_of(runbook, started["executionArn"], started["startDate"].astimezone(UTC)))
     aws.invoke("TriggerFunction", deployment | {"id": "died"})
     aws.policy({"trigger_quiet_minutes": 0})
-    for event in (deployment, task):
+    for event in (deployment, endpoint):
         _until_closed(aws, aws.invoke("TriggerFunction", event)["started"])
 
 

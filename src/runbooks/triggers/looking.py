@@ -9,11 +9,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from runbooks.aws.failures import translate
 from runbooks.aws.session import AwsSession
 
+_UNDER_WAY = frozenset({"Creating", "Updating", "SystemUpdating", "RollingBack", "Deleting"})
+
 
 def obstacle(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
     """Why a run could only be refused, as a sentence; None if nothing is in its way.
 
-    `fields` are those of a runbook's input that name the target. Call: ecs DescribeServices.
+    `fields` are those of a runbook's input that name the target. Calls: ecs DescribeServices, or sagemaker
+    DescribeEndpoint.
 
     Raises:
         AccessDenied, AwsRejected: the target cannot be looked at.
@@ -23,6 +26,8 @@ def obstacle(aws: AwsSession, fields: Mapping[str, str]) -> str | None:
     match fields:
         case {"cluster": cluster, "service": service}:
             return _service(aws, cluster, service)
+        case {"endpoint": endpoint}:
+            return _endpoint(aws, endpoint)
     raise ValueError(f"nothing looks at what {', '.join(sorted(fields))} name")
 
 
@@ -38,3 +43,19 @@ def _service(aws: AwsSession, cluster: str, service: str) -> str | None:
         return f"there is no service {service} in the cluster {cluster} in {aws.region}"
     status = described[0]["status"]
     return None if status == "ACTIVE" else f"the service {service} of the cluster {cluster} is {status}"
+
+
+def _endpoint(aws: AwsSession, name: str) -> str | None:
+    try:
+        status = aws.client("sagemaker").describe_endpoint(EndpointName=name)["EndpointStatus"]
+    except ClientError as failure:
+        error = failure.response["Error"]
+        # SageMaker has no error of its own for what does not exist.
+        if error["Code"] == "ValidationException" and error["Message"].startswith("Could not find"):
+            return f"there is no endpoint {name} in {aws.region}"
+        raise translate(failure, "sagemaker:DescribeEndpoint") from failure
+    except BotoCoreError as failure:
+        raise translate(failure, "sagemaker:DescribeEndpoint") from failure
+    if status not in _UNDER_WAY:
+        return None
+    return f"the endpoint {name} is {status}, and SageMaker does one thing at a time"

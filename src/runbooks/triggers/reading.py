@@ -1,7 +1,7 @@
 """What an event asks for: a runbook and its input, or nothing, and then why. Pure.
 
 The shapes are those that the services document: CloudWatch's "Alarm events and EventBridge", Amazon ECS's "service
-deployment state change events" and "task state change events".
+deployment state change events" and "task state change events", and SageMaker's "endpoint state change".
 """
 
 from __future__ import annotations
@@ -14,8 +14,12 @@ from runbooks.model import Model
 Event = Mapping[str, Any]
 
 ROLL_BACK = ("ecs-service-rollback",)
+MEND_ENDPOINT = ("sagemaker-endpoint-rollback", "sagemaker-variant-fix")
 """Runbooks by preference; the first that is deployed is taken."""
 
+_ENDED_BADLY = {"FAILED", "OUTOFSERVICE", "UPDATEROLLBACKFAILED"}
+"""What an endpoint has come to rest in. While it is rolling back SageMaker takes no other change."""
+_IN_SERVICE = "INSERVICE"
 _FAILED_TO_RUN = {"EssentialContainerExited", "TaskFailedToStart"}
 
 
@@ -60,6 +64,9 @@ def _alarm(event: Event, detail: Mapping[str, Any]) -> Wish:
         if namespace in {"AWS/ECS", "ECS/ContainerInsights"} and {"ClusterName", "ServiceName"} <= set(dimensions):
             fields = {"cluster": dimensions["ClusterName"], "service": dimensions["ServiceName"]}
             return Wish(runbooks=ROLL_BACK, fields=fields, reason=reason, source=source)
+        if namespace in {"AWS/SageMaker", "/aws/sagemaker/Endpoints"} and "EndpointName" in dimensions:
+            fields = {"endpoint": dimensions["EndpointName"]}
+            return Wish(runbooks=MEND_ENDPOINT, fields=fields, reason=reason, source=source)
         if namespace:
             seen.append(f"{namespace} by {', '.join(sorted(dimensions)) or 'nothing'}")
     if not seen:
@@ -89,8 +96,20 @@ def _task(event: Event, detail: Mapping[str, Any]) -> Wish:
     return Wish(runbooks=ROLL_BACK, fields=fields, reason=reason, source=source)
 
 
+def _endpoint(event: Event, detail: Mapping[str, Any]) -> Wish:
+    name, status, failure = detail["EndpointName"], str(detail["EndpointStatus"]), detail.get("FailureReason")
+    # The documented example says IN_SERVICE, and the page it refers to for the statuses says InService.
+    plain = status.replace("_", "").upper()
+    if plain not in _ENDED_BADLY and not (plain == _IN_SERVICE and failure):
+        raise Nothing(f"the endpoint {name} is {status}")
+    again = " again after an update that failed" if plain == _IN_SERVICE else ""
+    reason = f"endpoint {name} is {status}{again}: {failure or 'no reason given'}"
+    return Wish(runbooks=MEND_ENDPOINT, fields={"endpoint": name}, reason=reason, source=detail["EndpointArn"])
+
+
 _READERS: dict[tuple[str, str], Callable[[Event, Mapping[str, Any]], Wish]] = {
     ("aws.cloudwatch", "CloudWatch Alarm State Change"): _alarm,
     ("aws.ecs", "ECS Deployment State Change"): _deployment,
     ("aws.ecs", "ECS Task State Change"): _task,
+    ("aws.sagemaker", "SageMaker Endpoint State Change"): _endpoint,
 }
