@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from runbooks.aws.session import AwsSession
 from runbooks.catalogue.sagemaker_variant_fix import RUNBOOK, keys, targets
+from runbooks.catalogue.sagemaker_variant_fix import facts as facts_module
 from runbooks.catalogue.sagemaker_variant_fix.access import (
     DECRYPT,
     LOOK,
@@ -62,6 +63,7 @@ from runbooks.catalogue.sagemaker_variant_fix.progress import (
     what_the_probe_rests_on,
     what_the_weights_rest_on,
 )
+from runbooks.catalogue.sagemaker_variant_fix.reading import describe_configuration
 from runbooks.catalogue.sagemaker_variant_fix.scaling import Scaled
 from runbooks.model import Change, Decision, Irreversible, NothingToUndo, Severity, Undo, Verdict
 from runbooks.policy import explain
@@ -2090,6 +2092,29 @@ def test_a_fix_of_weights_asks_nothing_of_application_auto_scaling(aws: Embedded
     aws.faults.fail("application-autoscaling:DescribeScalableTargets", code="InternalServiceException", status=400)
     with pytest.raises(ClientError, match="InternalServiceException"):
         gather(sized, session, aws.clock.now())
+
+
+def test_a_configuration_that_is_found_in_other_letters_is_deployed_and_weighted_by_the_name_it_has_itself(
+    aws: EmbeddedAws, session: AwsSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario.of("sagemaker-variant-fix")["new-configuration-and-weights"].arrange(aws)
+    monkeypatch.setattr(
+        facts_module, "describe_configuration", lambda of, name: describe_configuration(of, name.lower())
+    )
+    asked = given(
+        endpoint="churn-prediction",
+        endpoint_configuration="CHURN-V2",
+        weights={"current": 1.0, "candidate": 1.0},
+        rollback_alarms=["churn-new-fleet-errors"],
+    )
+    seen = gather(asked, session, aws.clock.now())
+    resolved = Input.model_validate(asked.model_dump() | planned(asked, seen).resolved)
+    assert (seen.ends_on, resolved.endpoint_configuration) == ("churn-v2", "churn-v2")
+    sagemaker.deploy(aws, "churn-prediction", "churn-v2", RetainAllVariantProperties=True)
+    aws.clock.advance(seconds=600)
+    after = watch(resolved, session, aws.clock.now())
+    assert configuration_is_in_service(resolved, after).state == "settled"
+    assert what_the_weights_rest_on(after) == what_the_weights_rest_on(seen)
 
 
 # -- a configuration that is made --------------------------------------------------------------------------------------

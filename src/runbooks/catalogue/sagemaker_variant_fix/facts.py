@@ -194,6 +194,8 @@ def gather(given: Input, aws: AwsSession, now: datetime) -> Facts:
     elif ends_on != endpoint.configuration:
         found = describe_configuration(aws, ends_on)
         wanted = configuration_of(aws, found) if found else None
+        # By the name that it has itself, which the endpoint will show: it may be asked for in other letters.
+        ends_on = wanted.name if wanted else ends_on
     names = [variant.name for variant in endpoint.variants]
     traffic = read_traffic(aws, endpoint.name, names, now)
     alarms = _alarms(given, aws, endpoint, ends_on)
