@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from runbooks.aws.session import AwsSession
 from runbooks.catalogue.sagemaker_variant_fix import RUNBOOK, keys, targets
 from runbooks.catalogue.sagemaker_variant_fix import facts as facts_module
+from runbooks.catalogue.sagemaker_variant_fix import making as making_module
 from runbooks.catalogue.sagemaker_variant_fix.access import (
     DECRYPT,
     LOOK,
@@ -2149,6 +2150,26 @@ def test_what_is_made_is_recognised_in_every_phase_by_its_content(aws: EmbeddedA
     other = gather(resolved, session, now)
     assert other.making is not None
     assert other.making.there == "other"
+
+
+def test_what_an_earlier_run_has_made_is_adopted_by_the_name_that_it_has_itself(
+    aws: EmbeddedAws, session: AwsSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenario.of("sagemaker-variant-fix")["made-before"].arrange(aws)
+    monkeypatch.setattr(
+        making_module, "describe_configuration", lambda of, name: describe_configuration(of, name.lower())
+    )
+    asked = given(
+        endpoint="churn-prediction",
+        endpoint_configuration=MADE.upper(),
+        new_models={"candidate": "churn-7"},
+        rollback_alarms=["churn-new-fleet-errors"],
+    )
+    seen = gather(asked, session, aws.clock.now())
+    assert seen.making is not None
+    assert (seen.making.there, seen.making.name, seen.ends_on) == ("ours", MADE, MADE)
+    deployed = planned(asked, seen).changes[1]
+    assert deployed.parameters["EndpointConfigName"] == MADE
 
 
 def test_the_tags_of_the_present_configuration_are_read_but_for_those_of_aws_and_of_runs(

@@ -91,6 +91,7 @@ def read_making(given: Input, aws: AwsSession, endpoint_arn: str, described: Map
     if found is not None:
         mine = _tags_of(aws, arn).get(TARGET) == endpoint_arn and digest(content_of(found)) == digest(content)
         there = "ours" if mine else "other"
+        name = found["EndpointConfigName"]
     tags = {
         key: value
         for key, value in _tags_of(aws, described["EndpointConfigArn"]).items()
