@@ -570,6 +570,20 @@ CASES = [
             ("Inf1", configured(), of_inferentia("v2"), "v2 runs A on ml.inf1.xlarge"),
             ("what is off Inf1", of_inferentia("v1"), configured("v2"), "v1 runs A on ml.inf1.xlarge"),
             (
+                "pools with Inf1",
+                configured(),
+                changed("v2", pools=("ml.inf2.xlarge", "ml.inf1.xlarge")),
+                "v2 runs A on ml.inf1.xlarge",
+            ),
+            (
+                "a shadow variant on Inf1",
+                configured(),
+                configured(
+                    "v2", shadows=(ConfiguredVariant(name="S", model="m", weight=1.0, instance_type="ml.inf1.2xlarge"),)
+                ),
+                "v2 runs S on ml.inf1.2xlarge",
+            ),
+            (
                 "Elastic Inference",
                 configured(),
                 changed("v2", accelerated=True),
@@ -585,7 +599,7 @@ CASES = [
     ),
     Case(
         "another instance type for a variant with instance pools",
-        facts(current=changed("v1", pooled=True)),
+        facts(current=changed("v1", pools=("ml.m5.large", "ml.m5.xlarge"))),
         Verdict.REFUSED,
         "The instances of A come from pools of several types",
         given(new_instance_types={"A": "ml.m5.xlarge"}),
@@ -2200,10 +2214,13 @@ def test_what_a_variant_is_made_of_is_read_as_far_as_it_decides(aws: EmbeddedAws
             },
             {"VariantName": "B", "InstanceType": "ml.m5.large", "AcceleratorType": "ml.eia2.medium"},
         ],
+        "ShadowProductionVariants": [{"VariantName": "S", "InstanceType": "ml.inf1.xlarge"}],
     }
-    first, second = configuration_of(session, described).variants
-    assert (first.pooled, first.accelerated, first.starts_within) == (True, False, 2700)
-    assert (second.pooled, second.accelerated, second.starts_within) == (False, True, 0)
+    read = configuration_of(session, described)
+    first, second = read.variants
+    assert (first.pools, first.accelerated, first.starts_within) == (("ml.m5.large",), False, 2700)
+    assert (second.pools, second.accelerated, second.starts_within) == ((), True, 0)
+    assert [(shadow.name, shadow.instance_type) for shadow in read.shadows] == [("S", "ml.inf1.xlarge")]
 
 
 def test_nothing_is_made_of_an_endpoint_that_has_what_is_asked_for(aws: EmbeddedAws, session: AwsSession) -> None:

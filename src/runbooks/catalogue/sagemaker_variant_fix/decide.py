@@ -167,7 +167,7 @@ def _input_unfit(given: Input, endpoint: Endpoint, current: Configuration, wante
     strangers = sorted(((given.new_models or {}) | (given.new_instance_types or {})).keys() - known)
     if strangers:
         return f"{given.endpoint} has no production variant {strangers[0]} that could be made otherwise."
-    pooled = [each.name for each in current.variants if each.pooled and each.name in (given.new_instance_types or ())]
+    pooled = [each.name for each in current.variants if each.pools and each.name in (given.new_instance_types or ())]
     if pooled:
         return (
             f"The instances of {pooled[0]} come from pools of several types, so it can be given no instance type;"
@@ -282,12 +282,11 @@ def _excluded(configuration: Configuration) -> list[str]:
         if any(package.marketplace for package in model.packages)
     ] + [
         f"{configuration.name} runs {variant.name} on {what}"
-        for variant in configuration.variants
-        for what, whether in (
-            (f"{variant.instance_type}", (variant.instance_type or "").startswith("ml.inf1.")),
-            ("instances with Elastic Inference", variant.accelerated),
+        for variant in (*configuration.variants, *configuration.shadows)
+        for what in (
+            *(each for each in (variant.instance_type, *variant.pools) if each and each.startswith("ml.inf1.")),
+            *(["instances with Elastic Inference"] if variant.accelerated else []),
         )
-        if whether
     ]
 
 

@@ -57,9 +57,9 @@ class Endpoint(Model):
 
 
 class ConfiguredVariant(Model):
-    """A production variant as an endpoint configuration has it. `model` is null if inference components are.
+    """A variant as an endpoint configuration has it. `model` is null if inference components are.
 
-    `instance_type` and `instances` are null for a serverless one; `pooled` is one whose instances are of several types.
+    `instance_type` and `instances` are null for a serverless one; `pools` are the types of one that has several.
     `starts_within` are the seconds that an instance is given to be provisioned, to download the model and to answer.
     """
 
@@ -69,7 +69,7 @@ class ConfiguredVariant(Model):
     serverless: bool = False
     instance_type: str | None = None
     instances: int | None = None
-    pooled: bool = False
+    pools: tuple[str, ...] = ()
     accelerated: bool = Field(False, description="whether Elastic Inference is attached to its instances")
     starts_within: int = 0
 
@@ -86,6 +86,7 @@ class Configuration(Model):
     created: str | None = None
     content: str | None = None
     variants: tuple[ConfiguredVariant, ...]
+    shadows: tuple[ConfiguredVariant, ...] = ()
     asynchronous: bool = False
     captures_to: str | None = None
     models: tuple[ServedModel, ...] = ()
@@ -319,22 +320,9 @@ def _doing(variants: Iterable[dict[str, Any]]) -> str:
 def configuration_of(aws: AwsSession, described: Mapping[str, Any]) -> Configuration:
     """A configuration as it is described, or as it would be: one that a run makes has no time of creation here."""
     created = described.get("CreationTime")
-    variants = tuple(
-        ConfiguredVariant(
-            name=each["VariantName"],
-            model=each.get("ModelName"),
-            weight=each.get("InitialVariantWeight", 1.0),
-            serverless="ServerlessConfig" in each,
-            instance_type=each.get("InstanceType"),
-            instances=each.get("InitialInstanceCount"),
-            pooled="InstancePools" in each,
-            accelerated="AcceleratorType" in each,
-            starts_within=sum(each.get(timeout, 0) for timeout in _STARTING),
-        )
-        for each in described["ProductionVariants"]
-    )
-    shadows = [each.get("ModelName") for each in described.get("ShadowProductionVariants", ())]
-    served = dict.fromkeys(model for model in [*(each.model for each in variants), *shadows] if model)
+    variants = tuple(_configured(each) for each in described["ProductionVariants"])
+    shadows = tuple(_configured(each) for each in described.get("ShadowProductionVariants", ()))
+    served = dict.fromkeys(each.model for each in (*variants, *shadows) if each.model)
     capture = described.get("DataCaptureConfig", {})
     volume_key = described.get("KmsKeyId")
     return Configuration(
@@ -342,12 +330,27 @@ def configuration_of(aws: AwsSession, described: Mapping[str, Any]) -> Configura
         created=moment(created) if created else None,
         content=None if created else digest(content_of(described)),
         variants=variants,
+        shadows=shadows,
         asynchronous="AsyncInferenceConfig" in described,
         # Whoever leaves EnableCapture out has it enabled.
         captures_to=capture["DestinationS3Uri"] if capture and capture.get("EnableCapture", True) else None,
         models=tuple(read_model(aws, model) for model in served),
         volume_key=volume_key,
         volume_key_state=read_key(aws, volume_key).state if volume_key else None,
+    )
+
+
+def _configured(described: Mapping[str, Any]) -> ConfiguredVariant:
+    return ConfiguredVariant(
+        name=described["VariantName"],
+        model=described.get("ModelName"),
+        weight=described.get("InitialVariantWeight", 1.0),
+        serverless="ServerlessConfig" in described,
+        instance_type=described.get("InstanceType"),
+        instances=described.get("InitialInstanceCount"),
+        pools=tuple(pool["InstanceType"] for pool in described.get("InstancePools", ())),
+        accelerated="AcceleratorType" in described,
+        starts_within=sum(described.get(timeout, 0) for timeout in _STARTING),
     )
 
 
