@@ -835,6 +835,24 @@ def test_an_undo_waits_until_sagemaker_has_finished_and_is_over_only_then(status
         assert shows(change, described(SPLIT, status=status)) == (False, False)
 
 
+def test_counts_are_undone_unless_somebody_else_has_counted_all_of_them_anew() -> None:
+    (more,) = planned(given(instance_counts={"A": 3, "B": 4}), facts()).changes
+    (fewer,) = planned(given(instance_counts={"A": 1, "B": 1}), facts()).changes
+    for change, a, b in ((more, 3, 4), (fewer, 1, 1)):
+        assert isinstance(change.undo, Undo)
+        only_if = change.undo.only_if
+        assert only_if is not None
+        for counts, whether in (({"A": a, "B": b}, True), ({"A": 5, "B": b}, True), ({"A": 5, "B": 5}, False)):
+            assert (jmespath.search(only_if.path, described(SPLIT, **counts)) == only_if.equals) is whether
+
+
+def test_weights_that_somebody_else_has_set_are_left_and_not_taken_for_undone() -> None:
+    (weighted,) = planned(given(weights={"A": 9.0, "B": 3.0}), facts()).changes
+    assert isinstance(weighted.undo, Undo)
+    assert weighted.undo.only_if is None
+    assert shows(weighted, described({"A": 2.0, "B": 2.0})) == (False, False)
+
+
 def test_there_is_no_way_back_to_a_configuration_that_could_not_start() -> None:
     broken = configured(models=(served(exists=False),))
     decision = planned(TO_V2, facts(current=broken, wanted=configured("v2", {"A": 1.0, "B": 1.0}), alarms=OK))

@@ -365,6 +365,12 @@ def scaled_further_and_denied(aws: EmbeddedAws, execution: str) -> None:
     verification_is_denied(aws, execution)
 
 
+def grown_and_denied(aws: EmbeddedAws, execution: str) -> None:
+    """Auto scaling gives the variant that was scaled in one more than it had, and the endpoint cannot be verified."""
+    set_counts(aws, candidate=3)
+    verification_is_denied(aws, execution)
+
+
 def wanted_made_anew(aws: EmbeddedAws, _execution: str) -> None:
     """Somebody deletes the configuration that is to be deployed, and creates another under its name."""
     client = aws.client("sagemaker")
@@ -653,11 +659,20 @@ SCENARIOS = (
     failing(
         "counts-of-others",
         "Auto scaling sets a count of its own, which stays; the weights are undone",
-        "UndoFailed",
+        "RemediationFailed",
         event="weights-and-counts",
         world_after=told(OLD, HALVES, current=4),
         changes=2,
         on_state={"Verify": scaled_further_and_denied},
+    ),
+    failing(
+        "counts-of-others-after-the-traffic",
+        "Auto scaling sets a count of its own where an instance was removed, which stays; the weights are undone",
+        "RemediationFailed",
+        event="scaled-in",
+        world_after=told(OLD, HALVES, candidate=3),
+        changes=2,
+        on_state={"Verify": grown_and_denied},
     ),
     failing(
         "both-undone",

@@ -200,7 +200,11 @@ def _set(endpoint: Endpoint, weights: dict[str, float]) -> Change:
 
 
 def _scale(phase: str, endpoint: Endpoint, counts: dict[str, int]) -> Change:
-    """One call for all variants that get more instances, or fewer."""
+    """One call for all variants that get more instances, or fewer.
+
+    Its inverse is left out once somebody else has counted all of them anew: nothing of this run is left then, and what
+    was changed before the counts is to be undone all the same.
+    """
     now = {each.name: each.desired_instances or 0 for each in endpoint.variants if each.name in counts}
     return _tell(
         endpoint,
@@ -210,6 +214,7 @@ def _scale(phase: str, endpoint: Endpoint, counts: dict[str, int]) -> Change:
         after=counts,
         was=f"instances {', '.join(f'{name}={count}' for name, count in now.items())}",
         becomes=f"instances {', '.join(f'{name}={counts[name]}' for name in now)}",
+        undone_if_ours=True,
     )
 
 
@@ -222,8 +227,12 @@ def _tell(
     after: Mapping[str, float],
     was: str,
     becomes: str,
+    undone_if_ours: bool = False,
 ) -> Change:
-    """Tells SageMaker the weights, or the counts, of these variants and nothing else of them."""
+    """Tells SageMaker the weights, or the counts, of these variants and nothing else of them.
+
+    `undone_if_ours`: the inverse is needed only while at least one of them is told what this sets.
+    """
 
     def told(values: Mapping[str, float]) -> list[dict[str, JsonValue]]:
         return [
@@ -242,6 +251,7 @@ def _tell(
             operation=operation,
             parameters=named | {"DesiredWeightsAndCapacities": list(told(before))},
             proof=_and_at_rest(_all_told(endpoint.name, told(before))),
+            only_if=_any_told(endpoint.name, told(after)) if undone_if_ours else None,
             when=_at_rest(endpoint.name),
         ),
         proof=_all_told(endpoint.name, told(after)),
@@ -251,6 +261,20 @@ def _tell(
 
 def _all_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
     """All these variants are told to have these weights and counts."""
+    return Proof(
+        operation=DESCRIBE, parameters={"EndpointName": endpoint}, path=_number_told(wanted), equals=len(wanted)
+    )
+
+
+def _any_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
+    """At least one of these variants is told so."""
+    return Proof(
+        operation=DESCRIBE, parameters={"EndpointName": endpoint}, path=f"{_number_told(wanted)} > `0`", equals=True
+    )
+
+
+def _number_told(wanted: list[dict[str, JsonValue]]) -> str:
+    """JMESPath to the number of variants that are told to have these weights and counts."""
     conditions = []
     for each in wanted:
         parts = [f"VariantName==`{json.dumps(each['VariantName'])}`"]
@@ -261,12 +285,7 @@ def _all_told(endpoint: str, wanted: list[dict[str, JsonValue]]) -> Proof:
         if count is not None:
             parts.append(f"DesiredInstanceCount==`{count}`")
         conditions.append(f"({' && '.join(parts)})")
-    return Proof(
-        operation=DESCRIBE,
-        parameters={"EndpointName": endpoint},
-        path=f"length(ProductionVariants[?{' || '.join(conditions)}])",
-        equals=len(wanted),
-    )
+    return f"length(ProductionVariants[?{' || '.join(conditions)}])"
 
 
 def _probe(given: Input, endpoint: Endpoint, variant: Variant, payload: str) -> Change:
