@@ -853,6 +853,15 @@ def test_weights_that_somebody_else_has_set_are_left_and_not_taken_for_undone() 
     assert shows(weighted, described({"A": 2.0, "B": 2.0})) == (False, False)
 
 
+def test_an_endpoint_that_was_deleted_shows_neither_what_was_set_nor_what_was_before() -> None:
+    asked = given(weights={"A": 9.0, "B": 3.0}, instance_counts={"A": 3})
+    for change in planned(asked, facts()).changes:
+        assert shows(change, {}) == (False, False)
+        assert isinstance(change.undo, Undo)
+        if change.undo.only_if is not None:
+            assert jmespath.search(change.undo.only_if.path, {}) is False
+
+
 def test_there_is_no_way_back_to_a_configuration_that_could_not_start() -> None:
     broken = configured(models=(served(exists=False),))
     decision = planned(TO_V2, facts(current=broken, wanted=configured("v2", {"A": 1.0, "B": 1.0}), alarms=OK))

@@ -285,7 +285,8 @@ def _number_told(wanted: list[dict[str, JsonValue]]) -> str:
         if count is not None:
             parts.append(f"DesiredInstanceCount==`{count}`")
         conditions.append(f"({' && '.join(parts)})")
-    return f"length(ProductionVariants[?{' || '.join(conditions)}])"
+    # An endpoint that is gone has none.
+    return f"length(ProductionVariants[?{' || '.join(conditions)}] || `[]`)"
 
 
 def _probe(given: Input, endpoint: Endpoint, variant: Variant, payload: str) -> Change:
