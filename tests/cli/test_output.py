@@ -15,9 +15,9 @@ ROWS = [
 
 
 def printed(rows: list[tuple[str, ...]], *, width: int, terminal: bool = True) -> list[str]:
-    console = Console(file=StringIO(), width=width, force_terminal=terminal, color_system=None, markup=False)
-    output.table(console, rows)
-    return console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    told = StringIO()
+    output.table(Console(file=told, width=width, force_terminal=terminal, color_system=None, markup=False), rows)
+    return told.getvalue().splitlines()
 
 
 def test_a_table_that_fits_has_its_cells_below_each_other() -> None:
@@ -47,8 +47,8 @@ def test_in_a_pipe_a_row_is_one_line_however_long() -> None:
 
 
 def test_a_line_is_wrapped_between_words_on_a_terminal_and_left_whole_in_a_pipe() -> None:
-    wrapped, whole = (Console(file=StringIO(), width=20, force_terminal=terminal) for terminal in (True, False))
-    for console in (wrapped, whole):
-        output.say(console, "asked by alice on the first day")
-    assert wrapped.file.getvalue() == "asked by alice on \nthe first day\n"  # type: ignore[attr-defined]
-    assert whole.file.getvalue() == "asked by alice on the first day\n"  # type: ignore[attr-defined]
+    on_a_terminal, in_a_pipe = StringIO(), StringIO()
+    for told, terminal in ((on_a_terminal, True), (in_a_pipe, False)):
+        output.say(Console(file=told, width=20, force_terminal=terminal), "asked by alice on the first day")
+    assert on_a_terminal.getvalue() == "asked by alice on \nthe first day\n"
+    assert in_a_pipe.getvalue() == "asked by alice on the first day\n"
