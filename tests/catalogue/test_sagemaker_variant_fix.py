@@ -605,6 +605,13 @@ CASES = [
         given(new_instance_types={"A": "ml.m5.xlarge"}),
     ),
     Case(
+        "another model for a variant with models for its instance pools",
+        facts(current=changed("v1", pools=("ml.m5.large", "ml.inf2.xlarge"), pool_models=("churn-1-neuron",))),
+        Verdict.REFUSED,
+        "Pools of A serve models of their own",
+        given(new_models={"A": "churn-2"}),
+    ),
+    Case(
         "an alarm that is a composite one",
         facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state="OK", composite=True),)),
         Verdict.REFUSED,
@@ -2234,7 +2241,11 @@ def test_what_a_variant_is_made_of_is_read_as_far_as_it_decides(aws: EmbeddedAws
         "ProductionVariants": [
             {
                 "VariantName": "A",
-                "InstancePools": [{"InstanceType": "ml.m5.large", "Priority": 1}],
+                "ModelName": "churn-1",
+                "InstancePools": [
+                    {"InstanceType": "ml.inf2.xlarge", "Priority": 1, "ModelNameOverride": "churn-1-neuron"},
+                    {"InstanceType": "ml.m5.large", "Priority": 2},
+                ],
                 "VariantInstanceProvisionTimeoutInSeconds": 600,
                 "ModelDataDownloadTimeoutInSeconds": 1200,
                 "ContainerStartupHealthCheckTimeoutInSeconds": 900,
@@ -2245,7 +2256,9 @@ def test_what_a_variant_is_made_of_is_read_as_far_as_it_decides(aws: EmbeddedAws
     }
     read = configuration_of(session, described)
     first, second = read.variants
-    assert (first.pools, first.accelerated, first.starts_within) == (("ml.m5.large",), False, 2700)
+    assert (first.pools, first.pool_models) == (("ml.inf2.xlarge", "ml.m5.large"), ("churn-1-neuron",))
+    assert (first.accelerated, first.starts_within) == (False, 2700)
+    assert [(model.name, model.exists) for model in read.models] == [("churn-1", False), ("churn-1-neuron", False)]
     assert (second.pools, second.accelerated, second.starts_within) == ((), True, 0)
     assert [(shadow.name, shadow.instance_type) for shadow in read.shadows] == [("S", "ml.inf1.xlarge")]
 

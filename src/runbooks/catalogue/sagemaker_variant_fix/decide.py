@@ -173,6 +173,12 @@ def _input_unfit(given: Input, endpoint: Endpoint, current: Configuration, wante
             f"The instances of {pooled[0]} come from pools of several types, so it can be given no instance type;"
             " create the new endpoint configuration and name it."
         )
+    pooled = [each.name for each in current.variants if each.pool_models and each.name in (given.new_models or ())]
+    if pooled:
+        return (
+            f"Pools of {pooled[0]} serve models of their own, so that one new model would not be all that it serves;"
+            " create the new endpoint configuration and name it."
+        )
     return None
 
 

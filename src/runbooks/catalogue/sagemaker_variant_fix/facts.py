@@ -59,7 +59,8 @@ class Endpoint(Model):
 class ConfiguredVariant(Model):
     """A variant as an endpoint configuration has it. `model` is null if inference components are.
 
-    `instance_type` and `instances` are null for a serverless one; `pools` are the types of one that has several.
+    `instance_type` and `instances` are null for a serverless one; `pools` are the types of one that has several,
+    `pool_models` the models that pools of it serve instead of `model`.
     `starts_within` are the seconds that an instance is given to be provisioned, to download the model and to answer.
     """
 
@@ -70,6 +71,7 @@ class ConfiguredVariant(Model):
     instance_type: str | None = None
     instances: int | None = None
     pools: tuple[str, ...] = ()
+    pool_models: tuple[str, ...] = ()
     accelerated: bool = Field(False, description="whether Elastic Inference is attached to its instances")
     starts_within: int = 0
 
@@ -322,7 +324,9 @@ def configuration_of(aws: AwsSession, described: Mapping[str, Any]) -> Configura
     created = described.get("CreationTime")
     variants = tuple(_configured(each) for each in described["ProductionVariants"])
     shadows = tuple(_configured(each) for each in described.get("ShadowProductionVariants", ()))
-    served = dict.fromkeys(each.model for each in (*variants, *shadows) if each.model)
+    served = dict.fromkeys(
+        model for each in (*variants, *shadows) for model in (each.model, *each.pool_models) if model
+    )
     capture = described.get("DataCaptureConfig", {})
     volume_key = described.get("KmsKeyId")
     return Configuration(
@@ -341,6 +345,7 @@ def configuration_of(aws: AwsSession, described: Mapping[str, Any]) -> Configura
 
 
 def _configured(described: Mapping[str, Any]) -> ConfiguredVariant:
+    pools = described.get("InstancePools", ())
     return ConfiguredVariant(
         name=described["VariantName"],
         model=described.get("ModelName"),
@@ -348,7 +353,8 @@ def _configured(described: Mapping[str, Any]) -> ConfiguredVariant:
         serverless="ServerlessConfig" in described,
         instance_type=described.get("InstanceType"),
         instances=described.get("InitialInstanceCount"),
-        pools=tuple(pool["InstanceType"] for pool in described.get("InstancePools", ())),
+        pools=tuple(pool["InstanceType"] for pool in pools),
+        pool_models=tuple(pool["ModelNameOverride"] for pool in pools if "ModelNameOverride" in pool),
         accelerated="AcceleratorType" in described,
         starts_within=sum(described.get(timeout, 0) for timeout in _STARTING),
     )
