@@ -14,7 +14,7 @@ from workbench.incident import Incident, run_scenario
 
 if TYPE_CHECKING:
     from workbench.embedded import EmbeddedAws
-    from workbench.embedded.rds_state import Snapshot
+    from workbench.embedded.rds.state import Snapshot
 
 NAME = "aurora-snapshot-restore"
 UNDO = "Undo the changes"

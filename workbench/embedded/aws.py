@@ -19,7 +19,7 @@ from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_api._internal import mock_random
 
-from workbench.embedded import iam, interpreter, moto_clock, moto_speed, rds_keys
+from workbench.embedded import iam, interpreter, moto_clock, moto_speed
 from workbench.embedded.calls import CLIENT, CLIENT_NAMES, Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.courier import Courier
@@ -30,7 +30,7 @@ from workbench.embedded.functions import Functions, Invocation
 from workbench.embedded.gateway import Gateway
 from workbench.embedded.patches import Patches
 from workbench.embedded.people import Unsigned, person_of
-from workbench.embedded.rds import OTHER_ACCOUNT, Rds, RdsWorld
+from workbench.embedded.rds import OTHER_ACCOUNT, Rds, RdsWorld, keys
 from workbench.embedded.rds_data import DataApi
 from workbench.embedded.sagemaker import SageMaker
 from workbench.embedded.server import Endpoint, SeenCall
@@ -144,7 +144,7 @@ class EmbeddedAws:
         self._endpoint.fake("lambda:*", self._answer_lambda)
         self._endpoint.fake("ecs:*", self._answer_ecs)
         self._endpoint.fake("rds:*", self.rds_world.answer)
-        self._endpoint.fake("kms:DescribeKey", rds_keys.describe)
+        self._endpoint.fake("kms:DescribeKey", keys.describe)
         self._endpoint.fake("rds-data:*", self._data_api.answer)
         self._endpoint.fake("iam:SimulatePrincipalPolicy", self._simulate)
         self._endpoint.fake("sagemaker:*", self._answer_sagemaker)

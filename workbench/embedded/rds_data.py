@@ -21,7 +21,7 @@ from moto.secretsmanager.models import secretsmanager_backends
 from workbench.embedded.calls import Call, ServiceError
 from workbench.embedded.identities import identity
 from workbench.embedded.postgres import Connection, Database, Gone, SqlError
-from workbench.embedded.rds_state import Cluster, Given
+from workbench.embedded.rds.state import Cluster, Given
 
 if TYPE_CHECKING:
     from workbench.embedded.rds import RdsWorld

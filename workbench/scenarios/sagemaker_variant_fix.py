@@ -10,7 +10,7 @@ from runbooks.catalogue.sagemaker_variant_fix.making import TARGET
 from runbooks.catalogue.sagemaker_variant_fix.plan import CREATE, DEPLOY, PROBE, SCALE_IN, SCALE_OUT
 from workbench.embedded import sagemaker
 from workbench.embedded.sagemaker import Rescaling
-from workbench.embedded.sagemaker_endpoint import IN_PROGRESS
+from workbench.embedded.sagemaker.endpoint import IN_PROGRESS
 from workbench.scenario import Scenario
 
 if TYPE_CHECKING:

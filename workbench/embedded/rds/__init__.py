@@ -18,13 +18,13 @@ from moto.ec2.models import ec2_backends
 from moto.iam.models import get_account_id_from
 from moto.kms.models import kms_backends
 
-from workbench.embedded import rds_clusters, rds_endpoints, rds_groups, rds_instances, rds_snapshots
 from workbench.embedded.calls import Call
 from workbench.embedded.clock import VirtualClock
 from workbench.embedded.postgres import Servers, Volume
-from workbench.embedded.rds_keys import default_key
-from workbench.embedded.rds_life import KINDS, Life, Script
-from workbench.embedded.rds_state import Given, Region, World
+from workbench.embedded.rds import clusters, endpoints, groups, instances, snapshots
+from workbench.embedded.rds.keys import default_key
+from workbench.embedded.rds.life import KINDS, Life, Script
+from workbench.embedded.rds.state import Given, Region, World
 
 if TYPE_CHECKING:
     from workbench.embedded.aws import EmbeddedAws
@@ -54,11 +54,11 @@ MASTER = "postgres"
 MASTER_PASSWORD = "master-password"  # noqa: S105  # of databases that live as long as a test
 
 _OPERATIONS: Mapping[str, Callable[[Region, Given], dict[str, Any]]] = {
-    **rds_clusters.OPERATIONS,
-    **rds_endpoints.OPERATIONS,
-    **rds_groups.OPERATIONS,
-    **rds_instances.OPERATIONS,
-    **rds_snapshots.OPERATIONS,
+    **clusters.OPERATIONS,
+    **endpoints.OPERATIONS,
+    **groups.OPERATIONS,
+    **instances.OPERATIONS,
+    **snapshots.OPERATIONS,
 }
 
 

@@ -27,7 +27,7 @@ from moto.sagemaker.models import sagemaker_backends
 from workbench.embedded import iam
 from workbench.embedded.calls import Call, Response, ServiceError
 from workbench.embedded.clock import VirtualClock
-from workbench.embedded.sagemaker_endpoint import (
+from workbench.embedded.sagemaker.endpoint import (
     NO_DATA,
     Alarms,
     Configuration,

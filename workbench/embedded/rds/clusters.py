@@ -8,12 +8,12 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from workbench.embedded import rds_endpoints, rds_engines, rds_snapshots
 from workbench.embedded.postgres import Volume
-from workbench.embedded.rds_engines import PORTS, Version
-from workbench.embedded.rds_keys import Key, default_key, find_key
-from workbench.embedded.rds_life import Life
-from workbench.embedded.rds_state import (
+from workbench.embedded.rds import endpoints, engines, snapshots
+from workbench.embedded.rds.engines import PORTS, Version
+from workbench.embedded.rds.keys import Key, default_key, find_key
+from workbench.embedded.rds.life import Life
+from workbench.embedded.rds.state import (
     Cluster,
     Given,
     Region,
@@ -96,7 +96,7 @@ def create(here: Region, given: Given) -> dict[str, Any]:
     elif given.get("StorageEncrypted"):
         key = default_key(here.account, here.name)
     volume = None
-    if version.engine == rds_engines.POSTGRESQL:
+    if version.engine == engines.POSTGRESQL:
         volume = Volume(given["MasterUsername"], given["MasterUserPassword"], given.get("DatabaseName"))
     cluster = _made(here, name, version, given, key, given["MasterUsername"], volume)
     cluster.http_endpoint = bool(given.get("EnableHttpEndpoint"))
@@ -226,8 +226,8 @@ def delete(here: Region, given: Given) -> dict[str, Any]:
                 "DBClusterSnapshotAlreadyExistsFault",
                 f"Cannot create the snapshot because a snapshot with the identifier {name} already exists.",
             )
-        rds_snapshots.check_quota(here)
-        rds_snapshots.take(here, cluster, name, {}, over=_goes_after(here, cluster))
+        snapshots.check_quota(here)
+        snapshots.take(here, cluster, name, {}, over=_goes_after(here, cluster))
         cluster.life = Life("deleting", number=cluster.life.number + 1)
         return {"DBCluster": described(here, cluster)}
     if cluster.life.status not in ("available", "stopped", "creating", LOCKED, *BROKEN):
@@ -291,7 +291,7 @@ def start(here: Region, given: Given) -> dict[str, Any]:
 
 def described(here: Region, cluster: Cluster) -> dict[str, Any]:
     """As in DescribeDBClusters."""
-    digest = rds_endpoints.digest(here)
+    digest = endpoints.digest(here)
     told = {
         **cluster.settings,
         "DBClusterIdentifier": cluster.name,
@@ -325,7 +325,7 @@ def described(here: Region, cluster: Cluster) -> dict[str, Any]:
         "HostedZoneId": "Z1RLNUO7B9Q6NB",
         "StorageEncrypted": cluster.key is not None,
         "AssociatedRoles": [dict(each) for each in cluster.roles],
-        "CustomEndpoints": rds_endpoints.addresses(here, cluster),
+        "CustomEndpoints": endpoints.addresses(here, cluster),
         "DeletionProtection": cluster.protected,
         "HttpEndpointEnabled": cluster.http_endpoint,
         "CrossAccountClone": False,
@@ -348,7 +348,7 @@ def _made(
 ) -> Cluster:
     if given.get("EngineMode") not in (None, "provisioned"):
         raise NotImplementedError(f"clusters with the engine mode {given['EngineMode']}")
-    if given.get("BacktrackWindow") and version.engine != rds_engines.MYSQL:
+    if given.get("BacktrackWindow") and version.engine != engines.MYSQL:
         raise NotImplementedError(f"what RDS says to a backtrack window of {version.engine}")
     port = int(given.get("Port") or PORTS[version.engine])
     if not 1150 <= port <= 65535:
@@ -422,9 +422,9 @@ def _taken(here: Region, name: str) -> bool:
 
 
 def _version(engine: str, number: str | None) -> Version:
-    if not rds_engines.versions(engine):
+    if not engines.versions(engine):
         raise fault("InvalidParameterValue", f"Invalid DB engine: {engine}")
-    found = rds_engines.find(engine, number or rds_engines.DEFAULTS[engine])
+    found = engines.find(engine, number or engines.DEFAULTS[engine])
     if found is None:
         raise fault("InvalidParameterCombination", f"Cannot find version {number} for {engine}")
     return found

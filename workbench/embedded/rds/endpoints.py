@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from workbench.embedded.rds_state import (
+from workbench.embedded.rds.state import (
     Cluster,
     Endpoint,
     Given,

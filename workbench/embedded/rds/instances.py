@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from workbench.embedded import rds_engines
-from workbench.embedded.rds_state import Given, Instance, Region, fault, filtered, identifier, only, page, tags_of
+from workbench.embedded.rds import engines
+from workbench.embedded.rds.state import Given, Instance, Region, fault, filtered, identifier, only, page, tags_of
 
 MANAGED = {
     "MasterUsername": "master user name",
@@ -79,7 +79,7 @@ def create(here: Region, given: Given) -> dict[str, Any]:
                 f"The requested DB Instance will be a member of a DB Cluster and its {noun} is managed by the DB "
                 "Cluster. Set it for the DB Cluster.",
             )
-    if given["DBInstanceClass"] not in rds_engines.CLASSES:
+    if given["DBInstanceClass"] not in engines.CLASSES:
         raise fault(
             "InvalidParameterCombination",
             "RDS does not support creating a DB instance with the following combination: "

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from workbench.embedded.rds_keys import Key, find_key
-from workbench.embedded.rds_life import CROSS_REGION
-from workbench.embedded.rds_state import (
+from workbench.embedded.rds.keys import Key, find_key
+from workbench.embedded.rds.life import CROSS_REGION
+from workbench.embedded.rds.state import (
     Cluster,
     Given,
     Region,

@@ -15,9 +15,9 @@ from moto.ec2.models import ec2_backends
 from workbench.embedded.calls import ServiceError
 from workbench.embedded.clock import EPOCH
 from workbench.embedded.postgres import Database, Servers, Volume
-from workbench.embedded.rds_engines import Version
-from workbench.embedded.rds_keys import Key
-from workbench.embedded.rds_life import Course, Life
+from workbench.embedded.rds.engines import Version
+from workbench.embedded.rds.keys import Key
+from workbench.embedded.rds.life import Course, Life
 
 Given = Mapping[str, Any]
 Tags = list[dict[str, str]]

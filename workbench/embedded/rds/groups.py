@@ -8,8 +8,8 @@ from typing import Any
 
 from moto.ec2.models import ec2_backends
 
-from workbench.embedded import rds_engines, rds_snapshots
-from workbench.embedded.rds_state import (
+from workbench.embedded.rds import engines, snapshots
+from workbench.embedded.rds.state import (
     Event,
     Given,
     ParameterGroup,
@@ -127,7 +127,7 @@ def describe_instance_parameters(here: Region, given: Given) -> dict[str, Any]:
 
 
 def _families() -> list[str]:
-    return sorted({each.family for engine in rds_engines.VERSIONS for each in rds_engines.versions(engine)})
+    return sorted({each.family for engine in engines.VERSIONS for each in engines.versions(engine)})
 
 
 def _new_parameters(groups: dict[str, ParameterGroup], name: str, arn: str, given: Given) -> ParameterGroup:
@@ -251,7 +251,7 @@ def account_attributes(here: Region, given: Given) -> dict[str, Any]:
     used = {
         "DBInstances": len(here.instances),
         "DBClusters": len(here.clusters),
-        "ManualClusterSnapshots": rds_snapshots.manual_count(here),
+        "ManualClusterSnapshots": snapshots.manual_count(here),
         "DBSubnetGroups": len(here.subnet_groups),
         "DBParameterGroups": len(here.instance_parameters),
         "DBClusterParameterGroups": len(here.cluster_parameters),
@@ -278,15 +278,15 @@ def describe_engine_versions(here: Region, given: Given) -> dict[str, Any]:
         "MaxRecords",
         "Marker",
     )
-    engines = [given["Engine"]] if given.get("Engine") else list(rds_engines.VERSIONS)
+    asked = [given["Engine"]] if given.get("Engine") else list(engines.VERSIONS)
     wanted = given.get("EngineVersion")
     found = [
         each
-        for engine in engines
-        for each in rds_engines.versions(engine)
+        for engine in asked
+        for each in engines.versions(engine)
         if wanted in (None, each.number, each.major)
         and given.get("DBParameterGroupFamily") in (None, each.family)
-        and (not given.get("DefaultOnly") or each.number == rds_engines.DEFAULTS[engine])
+        and (not given.get("DefaultOnly") or each.number == engines.DEFAULTS[engine])
     ]
     return page("DBEngineVersions", found, given, lambda each: each.described())
 
@@ -306,8 +306,8 @@ def describe_orderable(here: Region, given: Given) -> dict[str, Any]:
     )
     found = [
         (version, each)
-        for version in rds_engines.versions(given["Engine"])
-        for each in rds_engines.CLASSES
+        for version in engines.versions(given["Engine"])
+        for each in engines.CLASSES
         if given.get("EngineVersion") in (None, version.number)
         and given.get("DBInstanceClass") in (None, each)
         and given.get("LicenseModel") in (None, version.license)

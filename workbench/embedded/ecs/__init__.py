@@ -20,7 +20,7 @@ from moto.ecr.models import ecr_backends
 
 from workbench.embedded.calls import Call, ServiceError
 from workbench.embedded.clock import VirtualClock
-from workbench.embedded.ecs_rollout import (
+from workbench.embedded.ecs.rollout import (
     Deployment,
     Failing,
     Revision,
