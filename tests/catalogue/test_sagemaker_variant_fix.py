@@ -1301,6 +1301,10 @@ def test_a_configuration_that_may_start_later_than_sagemaker_is_told_to_give_up_
         "may-start-too-slowly": "v2 gives an instance of A 3301 seconds to start"
     }
     assert found(facts(wanted=changed("v2", starts_within=3300), alarms=OK), TO_V2) == {}
+    shadow = ConfiguredVariant(name="S", model="churn-1", weight=1.0, starts_within=3301)
+    assert found(facts(wanted=configured("v2", shadows=(shadow,)), alarms=OK), TO_V2) == {
+        "may-start-too-slowly": "v2 gives an instance of S 3301 seconds to start"
+    }
     assert found(facts(current=changed("v1", starts_within=3301)), given()) == {}
 
 

@@ -195,7 +195,7 @@ def _slow_to_start(endpoint: Endpoint, facts: Facts) -> list[Finding]:
             f"{wanted.name} gives an instance of {variant.name} {variant.starts_within} seconds to start",
             f"SageMaker is told to roll the deployment back after {GIVES_UP_AFTER} seconds, bake time included",
         )
-        for variant in wanted.variants
+        for variant in (*wanted.variants, *wanted.shadows)
         if variant.starts_within + BAKING > GIVES_UP_AFTER
     ]
 
