@@ -18,6 +18,8 @@ NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 KEY = {"source_table": "customers", "watermark_column": "updated_at"}
 TABLE = Table(arn="arn:t", status="ACTIVE", key_types={"source_table": "S", "watermark_column": "S"})
 OLD, NEW = "2026-11-16T02:00:00Z", "2026-11-13T00:00:00Z"
+SAME = "2026-11-13T01:00:00+01:00"
+"""The new moment, in another time zone."""
 
 
 def given(**more: Any) -> Input:
@@ -64,6 +66,7 @@ CASES = [
     Case("no zone", facts(), Verdict.REFUSED, "no time zone", given(value="2026-11-13T00:00:00")),
     Case("no date", facts(), Verdict.REFUSED, "is no date", given(value=NEW, format="date")),
     Case("no number", facts(), Verdict.REFUSED, "is no integer", given(value="4e3", format="integer")),
+    Case("the present", facts(), Verdict.REMEDIABLE, "set it to", given(value="2026-11-21T03:00:00Z")),
     Case("the future", facts(), Verdict.REFUSED, "lies in the future", given(value="2026-11-21T03:00:01Z")),
     Case("already there", facts(NEW), Verdict.HEALTHY, f"The watermark of customers/updated_at is {NEW}"),
     Case(
@@ -85,6 +88,23 @@ CASES = [
     Case("another type", facts("x", "M"), Verdict.REFUSED, "is of the type M"),
     Case("a number, asked as a time", facts("52000", "N"), Verdict.REFUSED, "is a number (52000)"),
     Case("backwards", facts(), Verdict.REMEDIABLE, f"is {OLD}; set it to {NEW}"),
+    Case("from where the input says", facts(), Verdict.REMEDIABLE, f"is {OLD}; set it to {NEW}", given(replaces=OLD)),
+    Case("from no text", facts("x"), Verdict.REFUSED, f"is x, not {OLD}", given(replaces=OLD)),
+    Case("in other words", facts(SAME), Verdict.REFUSED, f"is {SAME}, not {OLD}", given(replaces=OLD)),
+    Case(
+        "a number that has moved on",
+        facts("43000", "N"),
+        Verdict.HEALTHY,
+        "was set to 41000 and has moved on to 43000",
+        given(value="41000", replaces="52000", format="integer"),
+    ),
+    Case(
+        "a number in other words",
+        facts("041000"),
+        Verdict.REFUSED,
+        "is 041000, not 52000",
+        given(value="41000", replaces="52000", format="integer"),
+    ),
     Case("no item", facts(kind=None), Verdict.REMEDIABLE, "is absent; set it to"),
     Case(
         "an item without a watermark",
@@ -111,10 +131,12 @@ def test_each_situation_is_decided_with_its_reason(case: Case) -> None:
         (OLD, NEW, "duplicates", Severity.WARNING, "backwards by 3 d 2 h"),
         (NEW, OLD, "gap", Severity.CRITICAL, "forwards by 3 d 2 h"),
         ("yesterday", NEW, "watermark-format", Severity.WARNING, "yesterday is no timestamp"),
+        (SAME, NEW, "spelt-otherwise", Severity.INFO, f"{SAME} and {NEW} are the same timestamp"),
+        (None, NEW, "watermark-not-found", Severity.CRITICAL, "customers/updated_at has no watermark"),
     ],
 )
 def test_what_a_reset_duplicates_or_skips_is_found_with_its_size(
-    held: str, wanted: str, finding: str, severity: Severity, evidence: str
+    held: str | None, wanted: str, finding: str, severity: Severity, evidence: str
 ) -> None:
     (found,) = decide(given(value=wanted), facts(held), NOW).findings
     assert (found.id, found.severity) == (finding, severity)
@@ -132,6 +154,10 @@ def test_one_attribute_is_set_on_the_condition_that_it_has_the_diagnosed_value()
     assert change.parameters["ConditionExpression"] == "#watermark = :old"
     assert change.parameters["ExpressionAttributeValues"] == {":new": {"S": NEW}, ":old": {"S": OLD}}
     assert change.parameters["Key"] == {name: {"S": value} for name, value in KEY.items()}
+    assert change.repeat_harmless
+    assert isinstance(change.undo, Undo)
+    for proof in (change.proof, change.undo.proof):
+        assert proof.parameters["ConsistentRead"] is True
 
 
 def test_a_number_stays_a_number() -> None:

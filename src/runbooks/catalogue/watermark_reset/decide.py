@@ -93,7 +93,7 @@ def _decide(given: Input, facts: Facts, table: Table, wanted: datetime | int) ->
 def findings(
     given: Input, watermark: Watermark | None, current: datetime | int | None, wanted: datetime | int
 ) -> list[Finding]:
-    """What the reset means for the data: duplicates backwards, a gap forwards."""
+    """What the reset means for the data: duplicates backwards, a gap forwards, neither if it is only spelt anew."""
     if watermark is None or watermark.value is None:
         return [
             _finding(
@@ -110,6 +110,15 @@ def findings(
                 Severity.WARNING,
                 f"{watermark.value} is no {given.format}",
                 "the extraction may not be able to compare it; its distance to the new value is unknown",
+            )
+        ]
+    if current == wanted:
+        return [
+            _finding(
+                "spelt-otherwise",
+                Severity.INFO,
+                f"{watermark.value} and {given.value} are the same {given.format}",
+                "nothing is extracted again or skipped, unless the extraction compares watermarks as texts",
             )
         ]
     size = _distance(current, wanted)
@@ -246,7 +255,7 @@ def _distance(current: datetime | int, wanted: datetime | int) -> str:
 def _duration(length: timedelta) -> str:
     hours, rest = divmod(length.seconds, 3600)
     parts = [(length.days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
-    return " ".join(f"{amount} {unit}" for amount, unit in parts if amount) or "0 s"
+    return " ".join(f"{amount} {unit}" for amount, unit in parts if amount)
 
 
 def _item(given: Input) -> str:
