@@ -178,6 +178,42 @@ CASES = [
         Verdict.REMEDIABLE,
         "6 tasks of report-service:3 failed; report-service:2 was steady until 2026-11-13",
     ),
+    Case(
+        "steady, and an earlier revision is asked for",
+        Facts(service=steady(), history=HISTORY, candidate=CANDIDATE),
+        Verdict.REMEDIABLE,
+        "report-service runs report-service:3 steadily, and another revision is asked for; report-service:2 was steady",
+        given(task_definition="report-service:2"),
+    ),
+    Case(
+        "short of tasks although its deployment was completed",
+        Facts(
+            service=service(running=1, deployments=(deployment(rollout_state="COMPLETED", failed_tasks=0),)),
+            history=HISTORY,
+            candidate=CANDIDATE,
+        ),
+        Verdict.REMEDIABLE,
+        "1 of 2 tasks of report-service:3 run; report-service:2 was steady",
+    ),
+    Case(
+        "short of tasks with no deployment",
+        Facts(service=service(deployments=()), history=HISTORY, candidate=CANDIDATE),
+        Verdict.REMEDIABLE,
+        "0 of 2 tasks of report-service:3 run",
+    ),
+    Case(
+        "steady after a deployment that was stopped",
+        Facts(service=steady(OLD), history=HISTORY),
+        Verdict.HEALTHY,
+        "report-service runs report-service:2 steadily: 2 of 2 tasks",
+    ),
+    Case(
+        "steady, and a revision is asked for that never was",
+        Facts(service=steady(), history=HISTORY),
+        Verdict.REFUSED,
+        "report-service:9 never was steady",
+        given(task_definition="report-service:9"),
+    ),
 ]
 
 
@@ -197,6 +233,7 @@ def test_a_failed_deployment_is_rolled_back_by_updating_the_service_and_undone_t
     assert change.parameters == {"cluster": "prod", "service": "report-service", "taskDefinition": OLD}
     assert isinstance(change.undo, Undo)
     assert change.undo.parameters["taskDefinition"] == NEW
+    assert change.repeat_harmless
     assert decision.resolved == {"task_definition": OLD}
 
 
@@ -206,9 +243,22 @@ def test_a_deployment_under_way_is_rolled_back_by_ecs_itself_if_it_would_go_to_t
     assert change.operation == "ecs:StopServiceDeployment"
     assert change.parameters == {"serviceDeploymentArn": history[0].arn, "stopType": "ROLLBACK"}
 
+    assert (change.proof.path, change.proof.equals) == ("starts_with(serviceDeployments[0].status, 'ROLLBACK')", True)
 
-def test_a_deployment_under_way_from_a_broken_revision_is_not_left_to_ecs() -> None:
-    history = (past(3, "IN_PROGRESS", NEW, source=f"{FAMILY}:1"), past(2, "SUCCESSFUL", OLD))
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        (past(3, "IN_PROGRESS", NEW, source=f"{FAMILY}:1"), past(2, "SUCCESSFUL", OLD)),
+        (past(3, "STOPPED", NEW, source=OLD), past(2, "SUCCESSFUL", OLD)),
+        (past(4, "IN_PROGRESS", f"{FAMILY}:4", source=OLD), past(3, "STOPPED", NEW, source=OLD)),
+        (),
+    ],
+    ids=["from a broken revision", "that has ended", "of another revision", "that ECS does not know any more"],
+)
+def test_a_deployment_that_ecs_could_not_roll_back_there_is_not_left_to_it(
+    history: tuple[ServiceDeployment, ...],
+) -> None:
     (change,) = decide(given(), Facts(service=service(), history=history, candidate=CANDIDATE), NOW).changes
     assert change.operation == "ecs:UpdateService"
 
@@ -227,6 +277,29 @@ def test_the_findings_name_the_failed_tasks_and_why_they_stopped() -> None:
         "task-stopped": "report-service:3: failed health checks",
         "last-steady-revision": "report-service:2 was steady until 2026-11-13T02:40:00Z",
     }
+
+
+def test_a_steady_service_has_no_findings() -> None:
+    facts = Facts(service=steady(OLD), history=HISTORY, candidate=CANDIDATE)
+    assert decide(given(), facts, NOW).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("reason", "meaning"),
+    [
+        ("tasks failed container health checks", "tasks failed container health checks"),
+        ("", "the deployment cannot reach a steady state"),
+    ],
+)
+def test_failed_tasks_mean_what_ecs_says_of_the_deployment(reason: str, meaning: str) -> None:
+    facts = Facts(service=service(deployments=(deployment(rollout_reason=reason),)))
+    (failed, _) = decide(given(), facts, NOW).findings
+    assert (failed.id, failed.meaning) == ("tasks-fail", meaning)
+
+
+def test_no_earlier_revision_is_handed_off_with_the_command_that_lists_the_family() -> None:
+    command = decide(given(), Facts(service=service(), history=(past(3, "STOPPED", NEW),)), NOW).command
+    assert command == "aws ecs list-task-definitions --family-prefix report-service --sort DESC"
 
 
 @pytest.mark.parametrize(
@@ -255,5 +328,13 @@ def test_a_new_deployment_makes_the_plan_stale_and_the_passing_of_time_does_not(
     deployed_again = Facts(
         service=service(deployments=(deployment(id="ecs-svc/9"),)), history=HISTORY, candidate=CANDIDATE
     )
+    scaled = Facts(service=service(desired=1), history=HISTORY, candidate=CANDIDATE)
     assert what_the_rollback_rests_on(planned) == what_the_rollback_rests_on(more_failures)
+    assert what_the_rollback_rests_on(planned) == what_the_rollback_rests_on(scaled)
     assert what_the_rollback_rests_on(planned) != what_the_rollback_rests_on(deployed_again)
+    for otherwise in (
+        Facts(service=service(desired=0), history=HISTORY, candidate=CANDIDATE),
+        Facts(service=service(), history=HISTORY, candidate=CANDIDATE.model_copy(update={"active": False})),
+        Facts(service=service(), history=HISTORY),
+    ):
+        assert what_the_rollback_rests_on(planned) != what_the_rollback_rests_on(otherwise)

@@ -96,12 +96,19 @@ def _back(given: Input, facts: Facts, service: Service, newest: ServiceDeploymen
             f"{target} was the last steady revision, but its image {candidate.missing_images[0]} is gone from ECR.",
             command=describe,
         )
-    failures = primary.failed_tasks if primary else 0
     return remediable(
-        f"{failures} tasks of {current} failed; {target} was steady until {candidate.steady_until}.",
+        f"{_why(service, current)}; {target} was steady until {candidate.steady_until}.",
         _change(given, service, candidate, newest),
         resolved={"task_definition": candidate.task_definition},
     )
+
+
+def _why(service: Service, current: str) -> str:
+    if service.steady:
+        return f"{service.name} runs {current} steadily, and another revision is asked for"
+    if service.primary is not None and service.primary.failed_tasks:
+        return f"{service.primary.failed_tasks} tasks of {current} failed"
+    return f"{service.running} of {service.desired} tasks of {current} run"
 
 
 def _change(given: Input, service: Service, back_to: Revision, newest: ServiceDeployment | None) -> Change:
