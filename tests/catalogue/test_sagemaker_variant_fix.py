@@ -330,6 +330,12 @@ CASES = [
         given(probe="1"),
     ),
     Case(
+        "weights of an asynchronous endpoint",
+        facts(DRIFTED, configured(asynchronous=True)),
+        Verdict.REMEDIABLE,
+        "splits its traffic",
+    ),
+    Case(
         "a configuration with other variants",
         facts(wanted=configured("v2", {"A": 1.0, "C": 1.0}), alarms=OK),
         Verdict.REFUSED,
@@ -367,7 +373,7 @@ CASES = [
     *(
         Case(
             f"{field} of a shadow variant",
-            facts(endpoint(variants=variants(5.0, 5.0), shadows=("S",))),
+            facts(endpoint(variants=variants(5.0, 5.0), shadows=("R", "S"))),
             Verdict.REFUSED,
             "S is a shadow variant of Churn: it gets a copy of the traffic and answers nobody",
             given(**{field: value}),
@@ -385,6 +391,13 @@ CASES = [
         Verdict.REFUSED,
         "has no production variant C that could be made otherwise",
         given(new_models={"C": "churn-2"}),
+    ),
+    Case(
+        "another instance type for a variant that there is not",
+        facts(DRIFTED),
+        Verdict.REFUSED,
+        "has no production variant C that could be made otherwise",
+        given(new_models={"B": "churn-2"}, new_instance_types={"C": "ml.m5.large"}),
     ),
     Case("a configuration that is to be made", made(), Verdict.REMEDIABLE, "is on v1 instead of v1-rb-1", TO_BE_MADE),
     Case(
@@ -610,6 +623,17 @@ CASES = [
         Verdict.REFUSED,
         "Pools of A serve models of their own",
         given(new_models={"A": "churn-2"}),
+    ),
+    Case(
+        "another model and instance type for a variant beside one with instance pools",
+        facts(
+            current=changed("v1", pools=("ml.m5.large", "ml.inf2.xlarge"), pool_models=("churn-1-neuron",)),
+            wanted=configured("v1-rb-1"),
+            alarms=OK,
+        ),
+        Verdict.REMEDIABLE,
+        "is on v1 instead of v1-rb-1",
+        given(new_models={"B": "churn-2"}, new_instance_types={"B": "ml.m5.xlarge"}, rollback_alarms=["errors"]),
     ),
     Case(
         "an alarm that is a composite one",
@@ -846,6 +870,7 @@ def test_counts_are_undone_unless_somebody_else_has_counted_all_of_them_anew() -
     (more,) = planned(given(instance_counts={"A": 3, "B": 4}), facts()).changes
     (fewer,) = planned(given(instance_counts={"A": 1, "B": 1}), facts()).changes
     for change, a, b in ((more, 3, 4), (fewer, 1, 1)):
+        assert change.repeat_harmless
         assert isinstance(change.undo, Undo)
         only_if = change.undo.only_if
         assert only_if is not None
@@ -972,7 +997,9 @@ def test_a_configuration_is_deployed_blue_green_with_the_alarms_and_retains_what
     assert change.parameters["RetainAllVariantProperties"] is True
     deployment: Any = change.parameters["DeploymentConfig"]
     assert deployment["AutoRollbackConfiguration"] == {"Alarms": [{"AlarmName": "errors"}]}
-    assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"]["Type"] == "ALL_AT_ONCE"
+    routing = {"Type": "ALL_AT_ONCE", "WaitIntervalInSeconds": 0}
+    assert deployment["BlueGreenUpdatePolicy"]["TrafficRoutingConfiguration"] == routing
+    assert not change.repeat_harmless
     assert isinstance(change.undo, Undo)
     assert change.undo.parameters == {
         "EndpointName": "Churn",
@@ -1002,6 +1029,7 @@ def test_a_configuration_is_made_before_it_is_deployed_and_everything_of_it_is_l
         "EndpointConfigName": "v1-rb-1",
         "Tags": [{"Key": "runbooks:target", "Value": f"{ARN}:endpoint/churn"}],
     }
+    assert created.was == "no configuration v1-rb-1"
     assert created.becomes == "configuration v1-rb-1: v1 with B: model churn-1 -> churn-2"
     assert not created.adopts
     assert (deployed.phase, deployed.parameters["EndpointConfigName"]) == (DEPLOY, "v1-rb-1")
@@ -1033,6 +1061,7 @@ def test_what_was_made_is_deleted_only_with_our_tag_and_when_the_endpoint_has_le
 def test_what_an_earlier_run_has_made_is_adopted_if_it_has_our_tag() -> None:
     created, _ = planned(TO_BE_MADE, made(there="ours")).changes
     assert created.adopts
+    assert created.was == "configuration v1-rb-1, unused"
     assert created.proof is not None
     assert created.proof.operation == "sagemaker:ListTags"
 
@@ -1176,12 +1205,22 @@ def test_failed_invocations_are_counted_and_do_not_decide() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "seen"), [((500, 500), True), ((880, 120), False), ((5, 5), False), ((900, None), False)]
+    ("counts", "seen"),
+    [
+        ((500, 500), True),
+        ((880, 120), False),
+        ((800, 200), False),
+        ((799, 201), True),
+        ((50, 50), True),
+        ((49, 50), False),
+        ((900, None), False),
+    ],
 )
 def test_a_split_that_callers_do_not_see_is_found_if_there_is_enough_traffic(
     counts: tuple[int | None, int | None], seen: bool
 ) -> None:
     assert ("traffic-not-split" in found(facts(traffic=traffic(*counts)))) is seen
+    assert "traffic-not-split" not in found(facts(endpoint(variants=variants(0.0, 0.0)), traffic=traffic(*counts)))
 
 
 @pytest.mark.parametrize(
@@ -1280,6 +1319,8 @@ def test_a_role_that_may_not_look_at_the_rollback_alarms_is_a_warning() -> None:
     (finding,) = decide(TO_V2, seen, NOW).findings
     assert (finding.id, finding.severity) == ("alarm-not-readable", Severity.WARNING)
     assert alarm in finding.evidence
+    may = facts(wanted=configured("v2"), alarms=OK, access=(access("allowed", LOOK, resource=alarm),))
+    assert found(may, TO_V2) == {}
 
 
 def test_alarms_that_would_not_ring_of_a_bad_fleet_or_not_in_time_are_warnings() -> None:
@@ -1293,6 +1334,11 @@ def test_alarms_that_would_not_ring_of_a_bad_fleet_or_not_in_time_are_warnings()
     assert found(facts(wanted=configured("v2"), alarms=late), TO_V2) == {
         "alarm-rings-late": "slow rings after 301 seconds of bad metrics at the earliest"
     }
+    in_time = (Alarm(name="slow", state="OK", endpoints=("churn",), rings_after=300),)
+    gone = (Alarm(name="gone", state=None, rings_after=301),)
+    composite = (Alarm(name="all", state="OK", composite=True, rings_after=301),)
+    for alarms in (in_time, gone, composite):
+        assert found(facts(wanted=configured("v2"), alarms=alarms), TO_V2) == {}
 
 
 def test_a_configuration_that_may_start_later_than_sagemaker_is_told_to_give_up_is_a_warning() -> None:
@@ -1333,18 +1379,32 @@ def test_instances_that_a_deployment_keeps_whatever_is_configured_are_told() -> 
 
 
 @pytest.mark.parametrize(
-    ("current", "says"),
+    ("current", "named", "says"),
     [
-        (configured(models=(served(exists=False, role=None),)), "its model churn-1 does not exist any more"),
-        (configured(models=(served(role=None),)), "its model churn-1 has no execution role"),
-        (one(model=None), "it has no model of its own"),
-        (None, "its configuration was deleted"),
+        (configured(models=(served(exists=False, role=None),)), "v1", "its model churn-1 does not exist any more"),
+        (configured(models=(served(role=None),)), "v1", "its model churn-1 has no execution role"),
+        (one(model=None), "v1", "it has no model of its own"),
+        (None, "v1", "its configuration was deleted"),
+        (None, "", "its configuration is not named by SageMaker"),
     ],
 )
-def test_a_variant_without_metrics_whose_role_is_not_known_says_why(current: Configuration | None, says: str) -> None:
-    of = Facts(endpoint=endpoint(), current=current, wanted=current, ends_on="v1", traffic=traffic(None, 10))
+def test_a_variant_without_metrics_whose_role_is_not_known_says_why(
+    current: Configuration | None, named: str, says: str
+) -> None:
+    of = Facts(
+        endpoint=endpoint(configuration=named), current=current, wanted=current, ends_on="v1", traffic=traffic(None, 10)
+    )
     (finding,) = [each for each in decide(given(), of, NOW).findings if each.id == "no-metrics"]
     assert says in finding.meaning
+
+
+@pytest.mark.parametrize(
+    ("status", "for_now"), [("Creating", True), ("Updating", True), ("SystemUpdating", True), ("Deleting", False)]
+)
+def test_a_verification_waits_for_what_sagemaker_does_unless_it_deletes_the_endpoint(
+    status: str, for_now: bool
+) -> None:
+    assert decide(given(), facts(endpoint(status=status)), NOW).for_now is for_now
 
 
 @pytest.mark.parametrize(
@@ -1369,6 +1429,9 @@ def test_what_is_handed_off_comes_with_a_command_that_works_as_it_stands(status:
 def test_the_last_failed_update_and_missing_instances_are_found() -> None:
     of = facts(endpoint(failure="no ping", variants=variants(current_instances=1)))
     assert found(of) == {"last-update-failed": "no ping", "too-few-instances": "1 of 2 instances of B run"}
+    starting = endpoint(status="Updating", failure="no ping", variants=variants(current_instances=None))
+    assert found(facts(starting)) == {"too-few-instances": "0 of 2 instances of B run"}
+    assert found(facts(endpoint(variants=variants(current_instances=None, desired_instances=None)))) == {}
 
 
 def test_shadow_variants_and_data_capture_are_told() -> None:
@@ -1379,6 +1442,10 @@ def test_shadow_variants_and_data_capture_are_told() -> None:
     }
     of = facts(current=capturing, wanted=configured("v2"), alarms=OK)
     assert found(of, TO_V2) == {"data-capture-changes": "data capture writes to s3://captured, and under v2 to nowhere"}
+    of = facts(current=capturing, wanted=configured("v2", captures_to="s3://other"), alarms=OK)
+    assert found(of, TO_V2)["data-capture-changes"].endswith("and under v2 to s3://other")
+    without = Facts(endpoint=endpoint(), current=capturing, ends_on="v2")
+    assert found(without, TO_V2) == {"data-capture": "data capture writes to s3://captured"}
 
 
 def test_data_capture_that_has_stopped_is_a_warning() -> None:
@@ -1433,6 +1500,18 @@ def test_what_nobody_here_can_mend_comes_with_what_a_support_case_needs() -> Non
         "errors",
         "Endpoints/Churn",
         "https://eu-central-1.console.aws.amazon.com/sagemaker/home?region=eu-central-1#/endpoints/Churn",
+    ):
+        assert needed in case
+    bare = endpoint(
+        status="Failed", configuration="", variants=variants(current_instances=None, desired_instances=None)
+    )
+    case = found(Facts(endpoint=bare))["case-bundle"]
+    for needed in (
+        "configuration unknown, and none pending",
+        "SageMaker says nothing of the variants",
+        "models unknown",
+        "0 of 0 instances",
+        "rollback alarms none",
     ):
         assert needed in case
 

@@ -19,6 +19,7 @@ from runbooks.catalogue.sagemaker_variant_fix.split import (
     in_words,
     resized,
     same,
+    scaled_out,
     wanted_weights,
 )
 from runbooks.model import Decision, Verdict, hand_off, healthy, refused, remediable
@@ -52,12 +53,13 @@ def _decide(given: Input, facts: Facts, endpoint: Endpoint) -> Decision:
         )
     if wanted is None:
         return refused(f"There is no endpoint configuration {facts.ends_on}.")
+    grows = bool(scaled_out(given, endpoint))
     unfit = (
         _kind_unfit(given, facts, current, wanted)
         or _input_unfit(given, endpoint, current, wanted)
         or _not_while_it_scales(given, endpoint, facts.scaling, current.retyped(wanted))
         or _not_to_be_made(facts.making)
-        or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or _scales_out(given, endpoint))
+        or _not_deployable(wanted, facts.access, launches=current.name != wanted.name or grows)
         or (_not_guarded(facts.alarms, current, wanted) if current.name != wanted.name else None)
     )
     if unfit is not None:
@@ -227,12 +229,6 @@ def _not_to_be_made(making: Making | None) -> str | None:
             " create the new one and name it."
         )
     return None
-
-
-def _scales_out(given: Input, endpoint: Endpoint) -> bool:
-    """Whether instances are to be launched beside those that run."""
-    more = resized(given, endpoint)
-    return any(more.get(each.name, 0) > (each.desired_instances or 0) for each in endpoint.variants)
 
 
 def _not_deployable(wanted: Configuration, access: tuple[Access, ...], *, launches: bool) -> str | None:

@@ -58,7 +58,7 @@ def _case(endpoint: Endpoint, facts: Facts) -> list[Finding]:
         return []
     variants = "; ".join(
         f"{variant.name}: weight {variant.current_weight:g} of {variant.desired_weight:g},"
-        f" {variant.current_instances} of {variant.desired_instances} instances"
+        f" {variant.current_instances or 0} of {variant.desired_instances or 0} instances"
         for variant in endpoint.variants
     )
     models = ", ".join(model.name for model in facts.current.models) if facts.current else "unknown"
@@ -289,7 +289,7 @@ def _instances(endpoint: Endpoint) -> list[Finding]:
         _found(
             "too-few-instances",
             Severity.WARNING,
-            f"{variant.current_instances} of {variant.desired_instances} instances of {variant.name} run",
+            f"{variant.current_instances or 0} of {variant.desired_instances} instances of {variant.name} run",
             "the variant serves with less than it should",
         )
         for variant in endpoint.variants
