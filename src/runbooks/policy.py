@@ -102,9 +102,8 @@ def is_made_up(identity: str) -> bool:
 
     Whoever may assume the role has such a name, and another one each time, so it tells nobody from anybody.
     """
-    before, assumed, rest = identity.partition(":assumed-role/")
-    session = rest.rpartition("/")[2].strip()
-    return bool(before and assumed) and _MADE_UP.fullmatch(session) is not None
+    session = identity.partition(":assumed-role/")[2].rpartition("/")[2].strip()
+    return _MADE_UP.fullmatch(session) is not None
 
 
 def parse_policy(document: str | None) -> Policy:

@@ -10,7 +10,7 @@ import pytest
 
 from runbooks.errors import ChangeFreeze, PolicyInvalid, Refused
 from runbooks.model import Mode, Risk
-from runbooks.policy import Policy, change_forbidden, is_made_up, objection, parse_policy
+from runbooks.policy import Policy, change_forbidden, is_made_up, objection, parse_policy, person
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 TARGET = "arn:aws:ecs:eu-central-1:123456789012:service/prod/report"
@@ -33,6 +33,17 @@ def test_an_absent_policy_lets_runs_start_and_asks_for_approval_where_production
     assert absent.approval_required(Risk.CHANGES_PRODUCTION, "prod")
     assert absent.approval_required(Risk.DESTROYS_DATA, "dev")
     assert not absent.approval_required(Risk.REPAIRS, "prod")
+    assert not absent.approval_required(Risk.READ_ONLY, "prod")
+
+
+def test_a_requester_that_aws_does_not_vouch_for_is_enough_in_dev_only_unless_the_policy_says_otherwise() -> None:
+    absent = parse_policy(None)
+    assert {stage: absent.unverified_may_be_approved(stage) for stage in ("dev", "prod", "staging")} == {
+        "dev": True,
+        "prod": False,
+        "staging": False,
+    }
+    assert policy(approve_unverified={"staging": True}).unverified_may_be_approved("staging")
 
 
 def test_a_stage_can_differ() -> None:
@@ -62,6 +73,9 @@ def test_the_attempt_budget_of_a_target_runs_out() -> None:
     spent = policy(attempts_per_target_and_day=2)
     assert against(spent, attempts=1) is None
     assert "2 runs have acted on" in str(against(spent, attempts=2))
+    once = policy(attempts_per_target_and_day=1)
+    first = objection(once, runbook="ecs-service-rollback", mode=Mode.EXECUTE, targets=[TARGET], attempts={}, now=NOW)
+    assert first is None
 
 
 def test_a_freeze_window_and_the_kill_switch_stop_changes_but_not_plans() -> None:
@@ -70,8 +84,10 @@ def test_a_freeze_window_and_the_kill_switch_stop_changes_but_not_plans() -> Non
         assert against(frozen, Mode.PLAN) is None
 
 
-def test_a_freeze_window_ends_when_it_says() -> None:
+def test_a_freeze_window_starts_and_ends_when_it_says() -> None:
     frozen = policy(freeze_windows=[FREEZE])
+    assert change_forbidden(frozen, datetime(2026, 11, 19, 23, 59, 59, tzinfo=UTC)) is None
+    assert change_forbidden(frozen, datetime(2026, 11, 20, tzinfo=UTC)) is not None
     assert "year-end close" in str(change_forbidden(frozen, NOW))
     assert change_forbidden(frozen, datetime(2026, 11, 22, tzinfo=UTC)) is None
 
@@ -80,8 +96,20 @@ def test_a_freeze_window_ends_when_it_says() -> None:
     ("document", "says"),
     [
         ('{"kill_swich": true}', "kill_swich: Extra inputs are not permitted"),
-        ('{"attempts_per_target_and_day": 0}', "attempts_per_target_and_day"),
-        ("not json", "Invalid JSON"),
+        ('{"kill_swich": true}', r"permitted$"),
+        ('{"attempts_per_target_and_day": 0}', r"attempts_per_target_and_day: .* \(got 0\)"),
+        ('{"attempts_per_target_and_day": 1001}', r"attempts_per_target_and_day: .* \(got 1001\)"),
+        ('{"trigger_quiet_minutes": -1}', r"trigger_quiet_minutes: .* \(got -1\)"),
+        ('{"trigger_quiet_minutes": 10081}', r"trigger_quiet_minutes: .* \(got 10081\)"),
+        ('{"triggered_per_target_and_day": -1}', r"triggered_per_target_and_day: .* \(got -1\)"),
+        ('{"triggered_per_target_and_day": 1001}', r"triggered_per_target_and_day: .* \(got 1001\)"),
+        (f'{{"kill_switch": "{"x" * 78}"}}', rf"\(got '{'x' * 78}'\)"),
+        (f'{{"kill_switch": "{"x" * 79}"}}', rf"\(got '{'x' * 76}\.\.\.\)"),
+        ("not json", "the document: Invalid JSON"),
+        (
+            '{"freeze_windows": [{"starts": "2026-11-22T00:00:00Z", "ends": "2026-11-22T00:00:00Z", "reason": "x"}]}',
+            "ends after",
+        ),
         (
             '{"freeze_windows": [{"starts": "2026-11-22T00:00:00Z", "ends": "2026-11-21T00:00:00Z", "reason": "x"}]}',
             "ends after",
@@ -95,6 +123,22 @@ def test_a_freeze_window_ends_when_it_says() -> None:
 def test_a_wrong_policy_document_stops_everything_and_says_where(document: str, says: str) -> None:
     with pytest.raises(PolicyInvalid, match=says):
         parse_policy(document)
+
+
+@pytest.mark.parametrize(
+    ("identity", "who"),
+    [
+        ("alice", "alice"),
+        (" Alice ", "alice"),
+        ("Alice@example.com", "alice"),
+        ("arn:aws:iam::123456789012:user/alice", "alice"),
+        ("arn:aws:iam::123456789012:user/on-call/Alice", "alice"),
+        ("arn:aws:sts::123456789012:assumed-role/Operator/alice@example.com", "alice"),
+        ("arn:aws:iam::123456789012:root", "arn:aws:iam::123456789012:root"),
+    ],
+)
+def test_one_person_is_recognised_under_a_user_a_session_and_a_plain_name(identity: str, who: str) -> None:
+    assert person(identity) == who
 
 
 @pytest.mark.parametrize(
