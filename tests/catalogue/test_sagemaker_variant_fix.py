@@ -1687,6 +1687,8 @@ def test_a_plan_is_not_stale_when_its_alarm_has_no_data_any_more() -> None:
     states = ("OK", "INSUFFICIENT_DATA")
     seen = [facts(wanted=configured("v2"), alarms=(Alarm(name="errors", state=state),)) for state in states]
     assert what_the_deployment_rests_on(seen[0]) == what_the_deployment_rests_on(seen[1])
+    rings: Any = what_the_deployment_rests_on(facts(alarms=(*OK, Alarm(name="cpu", state="ALARM"))))
+    assert rings["alarms"] == {"cpu": "rings"}
 
 
 def test_the_weights_rest_on_the_configuration_that_the_deployment_leaves_and_on_no_third_one(
@@ -1743,7 +1745,8 @@ def test_nothing_rests_on_an_endpoint_that_is_gone() -> None:
         what_the_weights_rest_on,
         what_the_probe_rests_on,
     ):
-        assert rests_on(Facts(endpoint=None)) is None
+        assert rests_on(Facts(endpoint=None, wanted=configured("v2"), making=making())) is None
+    assert what_the_deployment_rests_on(Facts(endpoint=endpoint())) is None
 
 
 # -- the input ---------------------------------------------------------------------------------------------------------

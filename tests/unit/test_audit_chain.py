@@ -24,8 +24,18 @@ def trail(*events: str) -> list[Entry]:
 WHOLE = trail("run.started", "diagnosis.made", "change.done", "run.closed")
 
 
-def test_a_trail_as_it_was_written_is_whole() -> None:
-    assert is_whole(WHOLE)
+@pytest.mark.parametrize(
+    "events",
+    [
+        ("run.started", "diagnosis.made", "change.done", "run.closed"),
+        ("run.started", "run.closed", "run.attributed", "run.sealed"),
+        ("manifest.sealed",),
+        ("standing.given", "run.sealed"),
+    ],
+)
+def test_a_trail_as_it_was_written_is_whole(events: tuple[str, ...]) -> None:
+    assert faults(trail(*events)) == []
+    assert is_whole(trail(*events))
 
 
 def test_an_entry_survives_the_table() -> None:
@@ -41,6 +51,7 @@ def test_an_entry_survives_the_table() -> None:
         (WHOLE[:-1], "not closed; it ends with change.done"),
         (WHOLE[1:], "entry 1 is missing"),
         ([], "the trail is empty"),
+        (trail("run.started", "run.closed", "change.done"), "entry 3 (change.done) was recorded after the end of the"),
         ([WHOLE[0], trail("x", "diagnosis.made")[1], *WHOLE[2:]], "does not follow"),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 
 from runbooks.errors import NAMES
 from runbooks.frame.outcome import ending, reported_error
-from runbooks.model import Plan, remediable
+from runbooks.model import Decision, Plan, hand_off, healthy, refused, remediable
 from runbooks.store.runs import ChangeRecord, ChangeStatus, Diagnosis, Run
 from tests.frame.toy import change
 
@@ -44,6 +44,23 @@ def test_what_is_left_decides_the_name_of_the_end(statuses: tuple[ChangeStatus, 
     assert "the target changed" in cause
 
 
+@pytest.mark.parametrize(
+    ("decision", "name", "cause"),
+    [
+        (refused("It is being deleted."), "Refused", "It is being deleted."),
+        (hand_off("It is broken.", command="aws look"), "HandOff", "It is broken. Next: aws look"),
+        (healthy("It runs."), "StepFailed", "r came to its end without an error and without being verified"),
+        (None, "StepFailed", "r came to its end without an error and without being verified"),
+    ],
+)
+def test_a_run_without_an_error_ends_as_its_diagnosis_has_decided(
+    decision: Decision | None, name: str, cause: str
+) -> None:
+    diagnosis = Diagnosis(facts={}, decision=decision, plan=None, fingerprints={}) if decision else None
+    assert ending(RUN, diagnosis, {}, None) == (name, cause)
+    assert ending(RUN, diagnosis, {}, STALE) == STALE
+
+
 def test_an_undo_that_failed_names_what_is_left() -> None:
     _, cause = ending(RUN, None, ledger(ChangeStatus.UNDONE, ChangeStatus.LEFT), STALE)
     assert "change 2 (left)" in cause
@@ -55,7 +72,7 @@ def test_a_target_that_was_verified_healthy_is_not_called_left_over_when_only_th
     verified = RUN.model_copy(update={"verified": True})
     ended, cause = ending(verified, None, ledger(ChangeStatus.DONE), lost)
     assert ended == "LedgerUnavailable"
-    assert "verified healthy" in cause
+    assert "verified healthy before that, and every change stands" in cause
     assert ending(verified, None, ledger(ChangeStatus.DONE, ChangeStatus.UNDOING), lost)[0] == "UndoFailed"
     assert ending(verified, None, ledger(ChangeStatus.UNDONE), lost)[0] == "RemediationFailed"
 
@@ -73,6 +90,8 @@ def test_what_was_not_done_after_the_verification_is_named_and_so_is_what_is_in_
     name, cause = ending(verified, diagnosis, ledger(ChangeStatus.DONE, ChangeStatus.UNKNOWN), denied)
     assert name == "AccessDenied"
     assert "In doubt, for a human: change 2 toy:Set b old -> b new (unknown)" in cause
+    _, cause = ending(verified, diagnosis, ledger(ChangeStatus.DONE, ChangeStatus.NO_EFFECT, ChangeStatus.DONE), denied)
+    assert "In doubt" not in cause
 
 
 @pytest.mark.parametrize(
