@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.session import get_session
 
-from runbooks.aws.failures import translate
-from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, TargetBusy
+from runbooks.aws.failures import translate, translated
+from runbooks.errors import AccessDenied, AwsRejected, AwsThrottled, AwsUnavailable, PlanStale, RunbookError, TargetBusy
 
 
 def answered(code: str, message: str = "no", status: int = 400, **members: Any) -> ClientError:
@@ -25,6 +25,8 @@ def answered(code: str, message: str = "no", status: int = 400, **members: Any) 
         ("ConditionalCheckFailedException", 400, PlanStale),
         ("InternalFailure", 400, AwsUnavailable),
         ("Whatever", 503, AwsUnavailable),
+        ("Whatever", 500, AwsUnavailable),
+        ("Whatever", 499, AwsRejected),
         ("ValidationException", 400, AwsRejected),
         ("ModelError", 424, AwsRejected),
         ("ModelNotReadyException", 429, AwsThrottled),
@@ -55,6 +57,25 @@ def test_what_another_operation_has_in_its_hands_is_busy_and_the_call_is_taken_l
 def test_an_endpoint_that_is_being_changed_is_busy_and_its_call_is_taken_later() -> None:
     said = 'Cannot update in-progress endpoint "arn:aws:sagemaker:eu-central-1:123456789012:endpoint/churn".'
     assert type(translate(answered("ValidationException", said), "sagemaker:UpdateEndpoint")) is TargetBusy
+
+    assert type(translate(answered("ConflictException", said), "sagemaker:UpdateEndpoint")) is AwsRejected
+
+
+@pytest.mark.parametrize(
+    ("failure", "given", "says"),
+    [
+        (answered("AccessDenied"), (), "AWS denied Operation: AccessDenied: no"),
+        (answered("AccessDenied"), ("s3:GetObject",), "AWS denied Operation: AccessDenied: no"),
+        (EndpointConnectionError(endpoint_url="http://x"), ("s3:GetObject",), "s3:GetObject got no answer: Could not"),
+        (EndpointConnectionError(endpoint_url="http://x"), (), "a read got no answer: Could not"),
+    ],
+)
+def test_a_failure_names_the_operation_if_the_sdk_knows_it_and_what_was_done_otherwise(
+    failure: Exception, given: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(RunbookError) as raised, translated(*given):
+        raise failure
+    assert str(raised.value).startswith(says)
 
 
 def test_what_a_model_has_answered_is_not_told() -> None:
