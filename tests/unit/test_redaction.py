@@ -58,5 +58,13 @@ def test_a_value_that_looks_like_a_secret_is_redacted_wherever_it_stands(text: s
         assert secret not in clean
 
 
+def test_only_a_mere_reference_stays_under_a_secret_name() -> None:
+    reference = SecretRef(secret="arn:s", version_id="v").as_parameter()
+    assert isinstance(reference, dict)
+    for value in ({"value": "hunter2"}, reference | {"value": "hunter2"}, ["hunter2"], 4711):
+        assert redact({"Password": value}) == {"Password": REDACTED}
+    assert redact({"Password": None}) == {"Password": None}
+
+
 def test_a_secret_that_was_read_is_redacted_from_error_messages_too() -> None:
     assert redact(["login with s3cr3t! failed"], {"s3cr3t!", ""}) == [f"login with {REDACTED} failed"]
