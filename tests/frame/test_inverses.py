@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from runbooks.errors import AwsRejected, CheckFailed, PlanStale, TargetBusy
+from runbooks.errors import AwsRejected, AwsThrottled, CheckFailed, PlanStale, TargetBusy
 from runbooks.model import Change, Contained, Irreversible, NothingToUndo
 from tests.frame.toy import WITHIN, Toy, World, change, shows, undo
 
@@ -51,7 +51,9 @@ def test_an_inverse_without_effect_by_its_deadline_is_left_and_says_so(toy: Make
     made = toy(World({"a": "old"}, takes={"toy:Unset": 9999}), change("a"))
     made.apply()
     made.undo()
-    made.at(LATE)
+    made.at(LATE - 1.01)
+    assert made.undo()["undone"] is False
+    made.at(LATE - 1)
     assert made.undo()["undone"] is True
     assert made.statuses == ["left"]
     assert "toy:Unset was accepted, and had no effect by" in made.records[1].note
@@ -95,6 +97,43 @@ def test_a_call_of_an_inverse_that_the_world_has_no_need_of_is_left_out(toy: Mak
     assert made.statuses == ["undone"]
     assert made.world.made == ["toy:Set", "toy:Unset"]
     assert "undo.omitted" in made.events
+
+
+def test_a_call_of_an_inverse_that_the_world_has_need_of_is_made(toy: Make) -> None:
+    save = undo("copy", "saved", operation="toy:Save", only_if=shows("written", "yes"))
+    made = toy(World({"a": "old", "written": "yes"}), change("a", undo=undo("a", "old", first=save)))
+    made.apply()
+    made.undo()
+    made.undo()
+    assert made.statuses == ["undone"]
+    assert made.world.made == ["toy:Set", "toy:Save", "toy:Unset"]
+    assert made.events.count("undo.settled") == 2
+    assert "undo.omitted" not in made.events
+
+
+def test_what_shows_the_old_value_already_needs_no_inverse(toy: Make) -> None:
+    made = toy(World({"a": "old"}), change("a"))
+    made.apply()
+    made.world.values["a"] = "old"
+    made.world.coming.clear()
+    assert made.undo()["undone"] is True
+    assert made.world.made == ["toy:Set"]
+    assert "undo.recognised" in made.events
+
+
+def test_a_change_that_cannot_be_looked_at_is_taken_back_by_its_inverse_or_left(toy: Make) -> None:
+    blind = {"proof": None, "repeat_harmless": True}
+    made = toy(
+        World({"a": "old", "b": "old"}),
+        change("a", undo=Irreversible(irreversible="it is sent"), **blind),
+        change("b", **blind),
+    )
+    made.approve()
+    made.apply()
+    made.undo()
+    assert made.undo()["undone"] is True
+    assert made.statuses == ["left", "undone"]
+    assert made.world.made == ["toy:Set", "toy:Set", "toy:Unset"]
 
 
 def test_what_lies_inside_an_earlier_change_goes_with_it_and_needs_no_call(toy: Make) -> None:
@@ -229,6 +268,16 @@ def test_a_rejection_of_a_repeat_does_not_hide_that_the_first_attempt_may_have_h
     made.undo()
     assert made.statuses == ["undone"]
     assert made.world.values == {"a": "old"}
+
+
+def test_a_rejection_after_an_attempt_without_effect_had_none_either(toy: Make) -> None:
+    made = toy(World({"a": "old"}, fails={"toy:Set": AwsThrottled("slow down")}), change("a"))
+    with pytest.raises(AwsThrottled):
+        made.apply()
+    made.world.fails["toy:Set"] = AwsRejected("it is no value")
+    with pytest.raises(AwsRejected):
+        made.apply()
+    assert made.statuses == ["no-effect"]
 
 
 def test_a_check_that_does_not_hold_had_no_effect(toy: Make) -> None:
