@@ -10,6 +10,7 @@ from runbooks.errors import StepFailed
 from runbooks.frame.changes import resolve, results_wanted
 from runbooks.model import Change, Irreversible, Plan, Proof, ResultRef, SecretRef
 from runbooks.store.runs import ChangeRecord, ChangeStatus
+from tests.frame.toy import change, undo
 
 ARN = ResultRef(change=1, path="Cluster.Arn")
 SECRET = SecretRef(secret="arn:s", version_id="v", key="password")
@@ -65,6 +66,13 @@ def test_a_result_that_is_not_there_stops_the_step() -> None:
 def test_only_results_that_somebody_refers_to_are_kept() -> None:
     wanted = results_wanted(plan({"x": 1}, {"x": [ARN.as_parameter()], "y": SECRET.as_parameter()}), 1)
     assert wanted == {"Cluster.Arn"}
+
+
+@pytest.mark.parametrize("where", ["proof", "only_if", "when"])
+def test_what_an_inverse_looks_at_may_refer_to_a_result(where: str) -> None:
+    looks = Proof(operation="toy:Get", parameters={"name": ARN.as_parameter()}, path="value", equals="old")
+    of = change("a", undo=undo("a", "old").model_copy(update={where: looks}))
+    assert results_wanted(Plan(runbook="r", targets=(), resolved={}, changes=(of,)), 1) == {"Cluster.Arn"}
 
 
 def test_for_showing_a_secret_stays_a_reference() -> None:

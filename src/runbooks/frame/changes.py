@@ -101,7 +101,8 @@ def results_wanted(plan: Plan, number: int) -> set[str]:
         walk(change.proof.parameters if change.proof else {})
         for call in change.undo.calls if isinstance(change.undo, Undo) else ():
             walk(call.parameters)
-            walk(call.proof.parameters)
+            for proof in (call.proof, call.only_if, call.when):
+                walk(proof.parameters if proof else {})
     return wanted
 
 
