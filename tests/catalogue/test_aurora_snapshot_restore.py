@@ -565,6 +565,25 @@ def test_in_the_same_region_it_is_restored_under_its_own_name_and_key() -> None:
     assert decision.reason == f"orders does not exist; {ID}, 3 h 30 min old, is restored."
 
 
+@pytest.mark.parametrize(
+    ("asked", "of_snapshot", "port"),
+    [
+        (given(), 0, None),
+        (given(), 5432, 5432),
+        (given(port=6000), 0, 6000),
+        (swap(), 0, 5433),
+        (swap(port=6000), 0, 6000),
+    ],
+)
+def test_it_listens_where_asked_or_as_the_one_before_did_and_rds_knows_a_port_that_it_does_not_tell(
+    asked: Input, of_snapshot: int, port: int | None
+) -> None:
+    there = cluster() if asked.replace == "swap" else None
+    decision = decide(asked, facts(snapshot=snapshot(port=of_snapshot), standing=there), NOW)
+    assert change_of(decision, calls.RESTORE).parameters.get("Port") == port
+    assert resolved(asked, decision).port == port
+
+
 def test_another_key_needs_a_copy_first() -> None:
     decision = decide(given(kms_key=OTHER_KEY), facts(key=Key(arn=OTHER_KEY, state="Enabled")), NOW)
     assert phases(decision) == [calls.COPY, calls.RESTORE, calls.INSTANCES, calls.HAND_OVER, calls.ARCHIVE]

@@ -76,7 +76,7 @@ def test_a_new_snapshot_is_creating_and_tells_its_progress_until_it_is_available
     aws.clock.advance(seconds=100)
     found = seen(client, "before-swap")
     assert (found["Status"], found["PercentProgress"], found["SnapshotType"]) == ("available", 100, "manual")
-    assert (found["Engine"], found["EngineVersion"], found["Port"]) == ("aurora-postgresql", "16.4", 5432)
+    assert (found["Engine"], found["EngineVersion"], found["Port"]) == ("aurora-postgresql", "16.4", 0)
     assert found["DBClusterSnapshotArn"] == "arn:aws:rds:eu-central-1:123456789012:cluster-snapshot:before-swap"
     assert found["MasterUsername"] == rds.MASTER
 

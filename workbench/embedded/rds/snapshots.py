@@ -247,6 +247,7 @@ def described(snapshot: Snapshot, here: Region) -> dict[str, Any]:
     own = snapshot.account == here.account
     told = {
         **snapshot.of,
+        "Port": 0,  # as RDS says of Aurora, although it knows the port and restores with it
         "DBClusterSnapshotIdentifier": _told_name(snapshot, here),
         "DBClusterIdentifier": snapshot.cluster,
         "SnapshotCreateTime": snapshot.created,

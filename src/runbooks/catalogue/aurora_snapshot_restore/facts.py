@@ -41,7 +41,8 @@ def serves(status: str) -> bool:
 class Snapshot(Model):
     """A DB cluster snapshot. `created` is ISO 8601 UTC, `percent` what RDS says of its progress, `master` a user.
 
-    `resource` is the resource id of the cluster that it is of; a copy has its original's.
+    `port` is 0 where RDS does not say it, which is so for most. `resource` is the resource id of the cluster that it is
+    of; a copy has its original's.
     """
 
     arn: str

@@ -210,7 +210,9 @@ class Input(RunInput):
     engine_version: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._-]+$")] | None = Field(
         None, description="the snapshot's if absent"
     )
-    port: Annotated[int, Field(ge=1150, le=65535)] | None = Field(None, description="the snapshot's if absent")
+    port: Annotated[int, Field(ge=1150, le=65535)] | None = Field(
+        None, description="with swap that of the cluster there, else the snapshot's"
+    )
     cluster_parameters: GroupName | None = Field(
         None, description="DB cluster parameter group; with swap that of the cluster there"
     )

@@ -268,12 +268,13 @@ class Draft:
             "SnapshotIdentifier": source,
             "Engine": want.engine,
             "EngineVersion": want.engine_version,
-            "Port": want.port,
             "DBSubnetGroupName": want.subnet_group,
             "DeletionProtection": False,
             "Tags": [*self.ours.tags(CLUSTER), *calls.tag_list(want.tags)],
             **want.as_there,
         }
+        if want.port is not None:
+            parameters["Port"] = want.port
         if want.security_groups:
             parameters["VpcSecurityGroupIds"] = list(want.security_groups)
         if want.cluster_parameters is not None:

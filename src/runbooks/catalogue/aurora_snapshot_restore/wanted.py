@@ -28,7 +28,8 @@ class Wanted(Model):
     capacity: Capacity | None
     subnet_group: str | None
     security_groups: tuple[str, ...]
-    port: int
+    port: int | None
+    """Null where RDS does not say what the snapshot's is, and takes that one by itself."""
     kms_key: str | None
     cluster_parameters: str | None
     instance_parameters: str | None
@@ -72,7 +73,7 @@ def wanted(
         capacity=given.capacity or (model.capacity if model else None),
         subnet_group=given.subnet_group or (model.subnet_group if model else None),
         security_groups=given.security_groups or (model.security_groups if model else ()),
-        port=given.port or (model.port if model else snapshot.port),
+        port=given.port or (model.port if model else snapshot.port) or None,
         kms_key=kms_key,
         cluster_parameters=given.cluster_parameters or _own(alike.parameters if alike else ""),
         instance_parameters=given.instance_parameters or _own(writer.parameters if alike and writer else ""),
