@@ -810,9 +810,13 @@ def test_what_no_restore_can_take_over_is_found() -> None:
     assert role in found["roles-stay"].evidence
     assert replica in found["replicas-stay"].evidence
     assert {found[name].severity for name in ("endpoints-stay", "roles-stay", "replicas-stay")} == {Severity.WARNING}
-    with_it = made("orders-20261120-010000", roles=(role,))
-    again = {finding.id for finding in decide(swap(), world.model_copy(update={"ours": with_it}), NOW).findings}
-    assert "roles-stay" not in again
+    for roles, stay in (((role,), False), ((), True)):
+        ours = made("orders-20261120-010000", roles=roles)
+        again = {finding.id for finding in decide(swap(), world.model_copy(update={"ours": ours}), NOW).findings}
+        assert ("roles-stay" in again) is stay
+    assert not {"endpoints-stay", "roles-stay", "replicas-stay"} & {
+        each.id for each in decide(given(), world, NOW).findings
+    }
 
 
 @pytest.mark.parametrize(
@@ -828,13 +832,17 @@ def test_a_swap_that_only_the_status_proves_is_warned_of(asked: Input, engine: s
     (found,) = [finding for finding in decision.findings if finding.id == "not-connected"]
     assert found.severity is Severity.WARNING
     assert says in found.evidence
-    assert found.meaning.startswith("only the status of the new cluster is proved before orders is replaced")
+    assert found.meaning.startswith("the new cluster takes the name orders with its status as the only proof")
 
 
-def test_a_restore_that_replaces_nothing_may_do_without_connecting() -> None:
-    decision = decide(given(), facts(), NOW)
+@pytest.mark.parametrize("there", [None, cluster()], ids=["nothing there", "a cluster that may not be replaced"])
+def test_a_restore_that_replaces_nothing_may_do_without_connecting(there: Cluster | None) -> None:
+    decision = decide(given(), facts(standing=there), NOW)
     (found,) = [finding for finding in decision.findings if finding.id == "not-connected"]
-    assert (decision.verdict, found.severity) == (Verdict.REMEDIABLE, Severity.INFO)
+    assert (found.severity, found.meaning) == (
+        Severity.INFO,
+        "nobody connects to the database to see whether it works",
+    )
 
 
 def test_a_swap_with_nothing_there_is_a_plain_restore() -> None:
@@ -1161,7 +1169,10 @@ def test_a_replaced_cluster_that_no_snapshot_has_kept_stays() -> None:
     decision = decide(given(retention={"clusters_days": 7}), past(STALE), NOW)
     doomed = [change.operation for change in decision.changes if change.phase == calls.DELETE]
     assert doomed == ["rds:DeleteDBClusterSnapshot"]
-    assert any(finding.meaning == "no snapshot has what it held, so it stays" for finding in decision.findings)
+    assert [(each.evidence, each.meaning) for each in decision.findings if each.id == "retention-over"] == [
+        (f"{OLD.name} was to go after 2026-11-01", "no snapshot has what it held, so it stays"),
+        ("orders-copy-0 was to go after 2026-11-21", "a run that restores deletes it"),
+    ]
 
 
 def test_nothing_is_deleted_before_its_day() -> None:
@@ -1466,7 +1477,43 @@ def test_a_schedule_may_fill_in_a_time_whose_date_counts() -> None:
     assert choice.prefix == "orders"
 
 
-def test_the_age_of_the_data_is_found() -> None:
-    found = {finding.id: finding for finding in decide(given(), facts(), NOW).findings}
-    assert "2026-11-20T23:30:00Z" in found["data-lost"].evidence
-    assert found["no-cluster"].severity is Severity.CRITICAL
+# -- what is found, whatever is decided --------------------------------------------------------------------------------
+
+
+def found(asked: Input, seen: Facts) -> dict[str, str]:
+    """The evidence of each finding."""
+    return {finding.id: finding.evidence for finding in decide(asked, seen, NOW).findings}
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen", "name", "evidence"),
+    [
+        (given(), facts(), "data-lost", f"{ID} (aurora-postgresql 16.6) was taken at 2026-11-20T23:30:00Z"),
+        (given(), facts(snapshot=snapshot(status="creating", created="")), "data-lost", "16.6) is creating"),
+        (given(), finished(snapshot=None), "data-lost", None),
+        (given(), facts(), "no-cluster", "there is no cluster orders"),
+        (swap(), facts(standing=cluster()), "cluster-broken", None),
+        (swap(), facts(standing=cluster(status="storage-full")), "cluster-broken", "orders is storage-full"),
+        (swap(), facts(standing=cluster(), instances=(instance(),)), "instance-broken", None),
+        (swap(), facts(standing=cluster(), instances=(instance(status="failed"),)), "instance-broken", "1 is failed"),
+        (swap(), facts(standing=cluster()), "cluster-there", "available): orders-1; not protected against deletion"),
+        (swap(), facts(standing=cluster(protected=True)), "cluster-there", "orders-1; protected against deletion"),
+        (swap(), facts(standing=cluster(members=())), "cluster-there", "available): no instances; not protected"),
+        (swap(), finished(snapshot=None, aside=cluster("x")), "not-connected", "the input names no admin_secret"),
+        (given(), finished(), "cluster-there", None),
+        (given(), facts(), "not-encrypted", None),
+        (given(), facts(snapshot=snapshot(encrypted=False, key=None)), "not-encrypted", f"{ID} is not encrypted"),
+        (given(kms_key=KEY), facts(snapshot=snapshot(encrypted=False, key=None)), "not-encrypted", None),
+        (given(), facts(made=(kept(COPY, "c", status="failed"),)), "copy-failed", "c is failed"),
+        (given(), facts(made=(kept(COPY, "c"),)), "copy-failed", None),
+        (given(), facts(made=(kept(COPY, "c", status="failed", tags={RESTORES: "x"}),)), "copy-failed", None),
+    ],
+)
+def test_what_is_found_says_what_it_saw(asked: Input, seen: Facts, name: str, evidence: str | None) -> None:
+    told = found(asked, seen).get(name)
+    assert told is None if evidence is None else told is not None and evidence in told
+
+
+def test_the_worst_is_told_first() -> None:
+    told = decide(given(), facts(), NOW).findings
+    assert [each.severity for each in told] == [Severity.CRITICAL, Severity.WARNING, Severity.INFO]

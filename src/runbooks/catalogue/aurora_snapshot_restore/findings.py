@@ -30,11 +30,8 @@ def findings(given: Input, facts: Facts, now: datetime) -> list[Finding]:
 def _of_target(given: Input, facts: Facts) -> list[Finding]:
     standing = facts.standing
     if standing is None:
-        return [
-            _found(
-                "no-cluster", Severity.CRITICAL, f"there is no cluster {given.target}", "nobody can use it", _CLUSTER
-            )
-        ]
+        evidence = f"there is no cluster {given.target}"
+        return [_found("no-cluster", Severity.CRITICAL, evidence, "nobody can use it", _CLUSTER)]
     found = []
     if standing.status in BROKEN:
         evidence, meaning = f"{standing.name} is {standing.status}", "the cluster does not come out of that by itself"
@@ -56,7 +53,8 @@ def _of_snapshot(given: Input, facts: Facts) -> list[Finding]:
     snapshot = facts.snapshot
     if snapshot is None:
         return []
-    evidence = f"{snapshot.id} ({snapshot.engine} {snapshot.version}) was taken at {snapshot.created}"
+    taken = f"was taken at {snapshot.created}" if snapshot.created else f"is {snapshot.status}"
+    evidence = f"{snapshot.id} ({snapshot.engine} {snapshot.version}) {taken}"
     found = [_found("data-lost", Severity.WARNING, evidence, "what was written later is not in it", _SNAPSHOT)]
     if not snapshot.encrypted and given.kms_key is None:
         meaning = "the cluster is not encrypted either; name a kms_key to have it so"
@@ -69,11 +67,11 @@ def _of_proof(given: Input, facts: Facts) -> list[Finding]:
     if given.admin_secret is not None:
         return []
     evidence, old, meaning = "the input names no admin_secret", facts.old, "nobody connects to the database"
-    if old is None:
+    if old is None or (old == facts.standing and given.replace == "never"):
         return [_found("not-connected", Severity.INFO, evidence, f"{meaning} to see whether it works")]
     if facts.snapshot is not None and facts.snapshot.engine == MYSQL:
         evidence = f"the snapshot {facts.snapshot.id} is of {MYSQL}, and checks are made in PostgreSQL only"
-    meaning = f"only the status of the new cluster is proved before {old.name} is replaced: {meaning}"
+    meaning = f"the new cluster takes the name {given.target} with its status as the only proof: {meaning}"
     return [_found("not-connected", Severity.WARNING, evidence, meaning)]
 
 
@@ -103,11 +101,8 @@ def _of_leftovers(facts: Facts) -> list[Finding]:
             meaning = "an earlier run could not copy the snapshot; it is in nobody's way and can be deleted"
             found.append(_found("copy-failed", Severity.INFO, f"{copy.id} is {copy.status}", meaning, _SNAPSHOT))
     for each in facts.expired:
-        if not each.may_go:
-            evidence = f"{each.name} was to go after {each.delete_after}"
-            meaning = "no snapshot has what it held, so it stays"
-        else:
-            evidence, meaning = f"{each.name} was to go after {each.delete_after}", "a run that restores deletes it"
+        evidence = f"{each.name} was to go after {each.delete_after}"
+        meaning = "a run that restores deletes it" if each.may_go else "no snapshot has what it held, so it stays"
         found.append(_found("retention-over", Severity.INFO, evidence, meaning))
     return found
 
