@@ -46,7 +46,20 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     marker,
 )
 from runbooks.frame.diagnose import plan_of
-from runbooks.model import Change, Contained, Decision, Irreversible, Plan, Severity, Undo, Verdict
+from runbooks.model import (
+    Change,
+    Contained,
+    Decision,
+    Irreversible,
+    Plan,
+    Progress,
+    Severity,
+    Undo,
+    Verdict,
+    failed,
+    pending,
+    settled,
+)
 from runbooks.store.runs import Run
 
 NOW = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
@@ -1335,6 +1348,7 @@ LITERAL = resolved(given(), decide(given(), facts(), NOW))
             Facts(ours=made(status="inaccessible-encryption-credentials-recoverable")),
             "failed",
         ),
+        (progress.cluster_is_restored, Facts(ours=made(status="deleting")), "failed"),
         (progress.cluster_is_restored, Facts(), "failed"),
         (progress.data_api_is_on, Facts(ours=made()), "pending"),
         (progress.data_api_is_on, Facts(ours=made(data_api=True)), "settled"),
@@ -1342,6 +1356,7 @@ LITERAL = resolved(given(), decide(given(), facts(), NOW))
         (progress.instances_are_available, Facts(ours=made(), instances=(instance(),)), "settled"),
         (progress.instances_are_available, Facts(ours=made(), instances=(instance(status="creating"),)), "pending"),
         (progress.instances_are_available, Facts(ours=made(), instances=(instance(status="failed"),)), "failed"),
+        (progress.instances_are_available, Facts(ours=made(), instances=(instance(status="deleting"),)), "failed"),
         (progress.instances_are_available, Facts(), "failed"),
         (progress.users_are_there, Facts(ours=made()), "settled"),
         (progress.database_is_checked, Facts(), "failed"),
@@ -1350,9 +1365,15 @@ LITERAL = resolved(given(), decide(given(), facts(), NOW))
         (progress.old_cluster_is_aside, Facts(aside=cluster("x", status="renaming")), "pending"),
         (progress.old_cluster_is_aside, Facts(aside=cluster("x", status="failed")), "failed"),
         (progress.old_cluster_is_aside, Facts(standing=cluster(status="renaming", becomes="x")), "pending"),
+        (progress.old_cluster_is_aside, Facts(standing=cluster(status="renaming")), "pending"),
+        (progress.old_cluster_is_aside, Facts(standing=cluster(becomes="x")), "pending"),
         (progress.old_cluster_is_aside, Facts(standing=cluster()), "failed"),
+        (progress.old_cluster_is_aside, Facts(), "failed"),
         (progress.cluster_has_its_name, Facts(ours=made()), "settled"),
         (progress.cluster_has_its_name, Facts(ours=made("temp", status="renaming", becomes="orders")), "pending"),
+        (progress.cluster_has_its_name, Facts(ours=made("temp", status="renaming")), "pending"),
+        (progress.cluster_has_its_name, Facts(ours=made("temp", becomes="orders")), "pending"),
+        (progress.cluster_has_its_name, Facts(ours=made(status="modifying")), "pending"),
         (progress.cluster_has_its_name, Facts(ours=made("temp")), "failed"),
         (progress.cluster_has_its_name, Facts(ours=made(status="failed")), "failed"),
         (progress.cluster_has_its_name, Facts(), "failed"),
@@ -1360,8 +1381,10 @@ LITERAL = resolved(given(), decide(given(), facts(), NOW))
         (progress.cluster_is_handed_over, Facts(ours=made(protected=True), standing=made(protected=True)), "failed"),
         (progress.cluster_is_handed_over, finished(LITERAL), "settled"),
         (progress.cluster_is_handed_over, Facts(standing=cluster()), "failed"),
+        (progress.cluster_is_handed_over, Facts(), "failed"),
         (progress.snapshot_is_archived, Facts(made=(kept(COPY, "c", tags={ARCHIVED: "x"}),)), "settled"),
         (progress.snapshot_is_archived, Facts(made=(kept(COPY, "c"),)), "failed"),
+        (progress.snapshot_is_archived, Facts(), "failed"),
         (progress.expired_is_gone, Facts(), "settled"),
         (progress.expired_is_gone, Facts(replaced=(OLD,), made=(STALE,)), "pending"),
     ],
@@ -1377,6 +1400,8 @@ def test_each_wait_ends_when_it_should(settles: Any, seen: Facts, state: str) ->
         ((last(date(2026, 12, 21), status="creating"),), "pending"),
         ((last(date(2026, 12, 21)),), "settled"),
         ((OLD, last(date(2026, 12, 21), status="failed")), "failed"),
+        ((OLD, last(date(2026, 12, 21))), "pending"),
+        ((last(date(2026, 12, 21)), STALE.model_copy(update={"status": "deleting"})), "pending"),
         ((OLD,), "pending"),
         ((), "failed"),
     ],
@@ -1385,6 +1410,8 @@ def test_each_wait_ends_when_it_should(settles: Any, seen: Facts, state: str) ->
         "the snapshot is being made",
         "both are done",
         "the snapshot failed and the cluster stays",
+        "the snapshot is done before the cluster",
+        "an expired snapshot is being deleted",
         "it has not begun",
         "there is none",
     ],
@@ -1394,12 +1421,71 @@ def test_a_cluster_is_deleted_when_its_last_snapshot_is_there(seen: tuple[Any, .
     literal = resolved(asked, decide(asked, past(KEPT), NOW))
     clusters = tuple(each for each in seen if isinstance(each, Cluster))
     snapshots = tuple(each for each in seen if isinstance(each, Snapshot))
-    assert progress.expired_is_gone(literal, Facts(replaced=clusters, made=snapshots)).state == state
+    told = progress.expired_is_gone(literal, Facts(replaced=clusters, made=snapshots))
+    assert told.state == state
+    name = last_snapshot("orders", OLD.resource_id, date(2026, 12, 21))
+    assert state != "settled" or told.reason == f"nothing of it is left, and its content is in {name}"
 
 
-def test_a_copy_says_how_far_it_is() -> None:
-    seen = Facts(made=(kept(COPY, "c", status="copying", percent=40),))
-    assert progress.snapshot_is_copied(LITERAL, seen).percent == 40
+@pytest.mark.parametrize(
+    ("told", "percent", "says"),
+    [(40, 40, ", 40 %"), (0, 0, ", 0 %"), (101, 100, ", 100 %"), (-1, 0, ", 0 %"), (None, None, "")],
+)
+def test_a_copy_says_how_far_it_is_as_far_as_rds_does(told: int | None, percent: int | None, says: str) -> None:
+    seen = Facts(made=(kept(COPY, "c", status="copying", percent=told),))
+    assert progress.snapshot_is_copied(LITERAL, seen) == pending(f"c is copying{says}", percent=percent)
+
+
+ONE_USER = given(admin_secret=ADMIN, users=USERS)
+TWO_USERS = given(admin_secret=ADMIN, users=[*USERS, {"name": "x", "member_of": ["reader"]}])
+TWO = (instance(), instance("orders-2"))
+
+
+@pytest.mark.parametrize(
+    ("settles", "asked", "seen", "says"),
+    [
+        (progress.snapshot_is_copied_at_source, LITERAL, Facts(), failed(f"orders-shared-{STAMP} is gone")),
+        (progress.snapshot_is_copied, LITERAL, Facts(), failed(f"orders-copy-{STAMP} is gone")),
+        (progress.old_cluster_is_kept, LITERAL, Facts(), failed(f"orders-before-{STAMP} is gone")),
+        (progress.old_cluster_is_aside, LITERAL, Facts(), failed(f"there is no cluster orders-replaced-{STAMP}")),
+        (
+            progress.snapshot_is_archived,
+            LITERAL,
+            Facts(),
+            failed(f"orders-copy-{STAMP} is gone, or is not marked as kept"),
+        ),
+        (progress.instances_are_available, given(), Facts(ours=made(), instances=TWO[:1]), settled("orders-1 serves")),
+        (
+            progress.instances_are_available,
+            given(instances=2),
+            Facts(ours=made(members=("orders-1", "orders-2")), instances=TWO),
+            settled("orders-1, orders-2 serve"),
+        ),
+        (
+            progress.instances_are_available,
+            given(instances=2),
+            Facts(ours=made(), instances=TWO[:1]),
+            pending("1 of 2 instances serve: orders-1 is available"),
+        ),
+        (
+            progress.instances_are_available,
+            given(),
+            Facts(ours=made()),
+            pending("0 of 1 instances serve: there are none yet"),
+        ),
+        (progress.users_are_there, ONE_USER, Facts(ours=made()), settled("1 user is set up")),
+        (progress.users_are_there, TWO_USERS, Facts(ours=made()), settled("2 users are set up")),
+        (progress.cluster_is_handed_over, given(), finished(), settled("orders is finished and protected")),
+        (
+            progress.cluster_is_handed_over,
+            given(deletion_protection=False),
+            Facts(ours=(bare := made(tags={FINISHED: prepared(given(), ())})), standing=bare),
+            settled("orders is finished"),
+        ),
+    ],
+)
+def test_each_wait_says_what_it_sees(settles: Any, asked: Input, seen: Facts, says: Progress) -> None:
+    assert settles(asked, seen) == says
 
 
 def test_what_a_later_phase_rests_on_does_not_move_with_the_earlier_ones() -> None:
@@ -1409,8 +1495,43 @@ def test_what_a_later_phase_rests_on_does_not_move_with_the_earlier_ones() -> No
         assert phase.rests_on(before) == phase.rests_on(during), phase.name
 
 
-def test_a_cluster_that_is_not_ours_any_more_stops_the_run() -> None:
-    assert progress.what_going_on_rests_on(facts()) != progress.what_going_on_rests_on(facts(lost=True))
+GOES = Expired(name="b", id="cluster-B", kind="cluster", delete_after="2026-11-01", kept_in="before-b")
+STAYS = Expired(name="a", id="cluster-A", kind="cluster", delete_after="2026-11-01")
+
+
+@pytest.mark.parametrize(
+    ("rests_on", "moved"),
+    [
+        (progress.what_sharing_rests_on, {"snapshot": None}),
+        (progress.what_sharing_rests_on, {"snapshot": snapshot(status="deleting")}),
+        (progress.what_sharing_rests_on, {"sharing_key": None}),
+        (progress.what_sharing_rests_on, {"sharing_key": Key(arn=THEIR_KEY, state="Disabled")}),
+        (progress.what_copying_rests_on, {"snapshot": None}),
+        (progress.what_copying_rests_on, {"key": None}),
+        (progress.what_copying_rests_on, {"key": Key(arn=KEY, state="Disabled")}),
+        (progress.what_restoring_rests_on, {"standing": None}),
+        (progress.what_restoring_rests_on, {"standing": cluster(resource_id="cluster-ANOTHER")}),
+        (progress.what_restoring_rests_on, {"subnet_group": None}),
+        (progress.what_restoring_rests_on, {"subnet_group": SubnetGroup(name="db", vpc="vpc-2", status="Complete")}),
+        (progress.what_restoring_rests_on, {"security_groups": {}}),
+        (progress.what_restoring_rests_on, {"key": None}),
+        (progress.what_going_on_rests_on, {"lost": True}),
+        (progress.what_stepping_aside_rests_on, {"standing": None}),
+        (progress.what_stepping_aside_rests_on, {"standing": cluster(resource_id="cluster-ANOTHER")}),
+        (progress.what_stepping_aside_rests_on, {"lost": True}),
+        (progress.what_deleting_rests_on, {"expired": ()}),
+        (progress.what_deleting_rests_on, {"expired": (GOES.model_copy(update={"kept_in": "another"}),)}),
+    ],
+)
+def test_a_phase_does_not_begin_when_what_it_rests_on_has_moved(rests_on: Any, moved: dict[str, Any]) -> None:
+    then = facts(standing=cluster(), sharing_key=Key(arn=THEIR_KEY, state="Enabled"), expired=(GOES,))
+    assert rests_on(then) != rests_on(then.model_copy(update=moved))
+
+
+def test_what_is_deleted_does_not_rest_on_what_stays_nor_on_the_order() -> None:
+    copy = Expired(name="c", id="arn:c", kind="snapshot", delete_after="2026-11-01")
+    then = progress.what_deleting_rests_on(Facts(expired=(GOES, copy)))
+    assert progress.what_deleting_rests_on(Facts(expired=(copy, STAYS, GOES))) == then
 
 
 # -- names and input ---------------------------------------------------------------------------------------------------

@@ -32,13 +32,13 @@ def decide(given: Input, facts: Facts, now: datetime) -> Decision:
     cluster, snapshot = facts.ours, facts.snapshot
     finished = cluster is not None and cluster == facts.standing and FINISHED in cluster.tags
     if cluster is not None and finished:
-        return _of_finished(given, facts, cluster, now).seeing(findings(given, facts, now))
+        return _of_finished(given, facts, cluster, now).seeing(findings(given, facts))
     if snapshot is None:
         return refused(f"There is no {facts.sought}; correct it, or wait until there is one.")
     default = facts.source_key is not None and facts.source_key.managed_by_aws
     there = facts.instances_of(facts.old)
     want = wanted(given, facts.account, facts.region, snapshot, facts.old, there, default_key=default)
-    return _of_snapshot(given, facts, snapshot, want, now).seeing(findings(given, facts, now))
+    return _of_snapshot(given, facts, snapshot, want, now).seeing(findings(given, facts))
 
 
 def _of_snapshot(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted, now: datetime) -> Decision:

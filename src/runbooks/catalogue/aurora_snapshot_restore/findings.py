@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Facts
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.tags import RESTORES
@@ -14,7 +12,7 @@ _CLUSTER, _SNAPSHOT = "RDS Cluster Issues", "Snapshot Issues"
 _KEY = "KMS Key Issues"
 
 
-def findings(given: Input, facts: Facts, now: datetime) -> list[Finding]:
+def findings(given: Input, facts: Facts) -> list[Finding]:
     """What was seen, worst first."""
     found = [
         *_of_target(given, facts),

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from runbooks.aws.session import AwsSession
 from runbooks.catalogue.aurora_snapshot_restore.facts import Cluster, Expired, Facts, Instance, Key, Snapshot
-from runbooks.catalogue.aurora_snapshot_restore.input import Input, Names
+from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.reading import Reader, expired
 from runbooks.catalogue.aurora_snapshot_restore.tags import FINISHED, REPLACED_BY, TARGET, base_of, marker
 from runbooks.catalogue.aurora_snapshot_restore.wanted import Wanted, wanted
@@ -186,7 +186,7 @@ def before_deleting(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """What is to be deleted, as it is now. Calls: sts GetCallerIdentity; rds DescribeDBClusters,
     DescribeDBClusterSnapshots."""
     reader = Reader(given, aws)
-    doomed = set(given.names.expired if given.names else ())
+    doomed = set(given.literal_names.expired)
     replaced = [cluster for cluster in reader.clusters() if _stepped_aside(cluster, given.target)]
     mark = marker(given.target, given.snapshot.arn or "")
     there = _expired_at_source(reader, reader.made_at_source(reader.account()), mark, now)
@@ -205,7 +205,7 @@ def _key(reader: Reader) -> dict[str, Key | None]:
 def watch_sharing(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Calls: sts GetCallerIdentity; rds DescribeDBClusterSnapshots, DescribeDBClusterSnapshotAttributes."""
     reader = Reader(given, aws)
-    names, account = _names(given), reader.account()
+    names, account = given.literal_names, reader.account()
     at_source = tuple(reader.one_made(names.shared, given.source_account, reader.source_region))
     shared = at_source[0].id if at_source else (given.snapshot.arn or "").split(":", 6)[-1]
     return Facts(made_at_source=at_source, shared_with_us=reader.shared_with(account, shared))
@@ -215,24 +215,24 @@ def watch_copy_at_source(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Calls: rds DescribeDBClusterSnapshots, in the source account."""
     reader = Reader(given, aws)
     return Facts(
-        made_at_source=tuple(reader.one_made(_names(given).shared, given.source_account, reader.source_region))
+        made_at_source=tuple(reader.one_made(given.literal_names.shared, given.source_account, reader.source_region))
     )
 
 
 def watch_copy(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Calls: rds DescribeDBClusterSnapshots."""
-    return Facts(made=tuple(Reader(given, aws).one_made(_names(given).snapshot)))
+    return Facts(made=tuple(Reader(given, aws).one_made(given.literal_names.snapshot)))
 
 
 def watch_kept(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """The snapshot of the cluster that is to be replaced. Calls: rds DescribeDBClusterSnapshots."""
-    return Facts(made=tuple(Reader(given, aws).one_made(_names(given).before)))
+    return Facts(made=tuple(Reader(given, aws).one_made(given.literal_names.before)))
 
 
 def watch_clusters(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """The cluster that this run has made, the one under the target's name, the one aside. Calls: rds
     DescribeDBClusters."""
-    names, mark = _names(given), marker(given.target, given.snapshot.arn or "")
+    names, mark = given.literal_names, marker(given.target, given.snapshot.arn or "")
     clusters = Reader(given, aws).clusters_named(given.target, names.cluster, names.aside)
     return Facts(
         marker=mark,
@@ -252,16 +252,10 @@ def watch_instances(given: Input, aws: AwsSession, now: datetime) -> Facts:
 def watch_deleted(given: Input, aws: AwsSession, now: datetime) -> Facts:
     """Which of what is to be deleted is still there, and the last snapshots. Calls: sts GetCallerIdentity; rds
     DescribeDBClusters, DescribeDBClusterSnapshots."""
-    reader, names = Reader(given, aws), _names(given)
+    reader, names = Reader(given, aws), given.literal_names
     last = [each for name in names.last for each in reader.one_made(name)]
     return Facts(
         replaced=tuple(cluster for cluster in reader.clusters() if cluster.name in names.expired),
         made=(*(each for each in reader.made() if each.id in names.expired), *last),
         made_at_source=tuple(each for each in reader.made_at_source(reader.account()) if each.id in names.expired),
     )
-
-
-def _names(given: Input) -> Names:
-    if given.names is None:
-        raise ValueError("the diagnosis has not made the names literal")
-    return given.names

@@ -233,3 +233,10 @@ class Input(RunInput):
     checks: Checks | None = Field(None, description="schemas that must be there, and least numbers of rows")
     retention: Retention | None = Field(None, description="without it nothing is ever deleted")
     names: Names | None = Field(None, description="what is made, by name; the diagnosis fills it in")
+
+    @property
+    def literal_names(self) -> Names:
+        """The names, of an input that the diagnosis has made literal. Raises ValueError for any other."""
+        if self.names is None:
+            raise ValueError("the diagnosis has not made the names literal")
+        return self.names

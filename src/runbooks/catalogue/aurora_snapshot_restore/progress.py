@@ -25,7 +25,7 @@ def _of_snapshot(snapshot: Snapshot | None, name: str) -> Progress:
 
 def snapshot_is_copied_at_source(given: Input, facts: Facts) -> Progress:
     """Whether the copy that can be shared is there."""
-    return _of_snapshot(next(iter(facts.made_at_source), None), given.names.shared if given.names else "the copy")
+    return _of_snapshot(next(iter(facts.made_at_source), None), given.literal_names.shared)
 
 
 def snapshot_is_shared(given: Input, facts: Facts) -> Progress:
@@ -37,12 +37,12 @@ def snapshot_is_shared(given: Input, facts: Facts) -> Progress:
 
 def snapshot_is_copied(given: Input, facts: Facts) -> Progress:
     """Whether the copy is there."""
-    return _of_snapshot(next(iter(facts.made), None), given.names.snapshot if given.names else "the copy")
+    return _of_snapshot(next(iter(facts.made), None), given.literal_names.snapshot)
 
 
 def old_cluster_is_kept(given: Input, facts: Facts) -> Progress:
     """Whether there is a snapshot of the cluster that is to be replaced."""
-    return _of_snapshot(next(iter(facts.made), None), given.names.before if given.names else "the snapshot")
+    return _of_snapshot(next(iter(facts.made), None), given.literal_names.before)
 
 
 def cluster_is_restored(given: Input, facts: Facts) -> Progress:
@@ -85,7 +85,8 @@ def instances_are_available(given: Input, facts: Facts) -> Progress:
 
 def users_are_there(given: Input, facts: Facts) -> Progress:
     """Roles are there when their transaction is committed, so this only looks whether the cluster is."""
-    return _done(facts, f"{len(given.users)} users are set up")
+    count = len(given.users)
+    return _done(facts, f"{count} user{' is' if count == 1 else 's are'} set up")
 
 
 def database_is_checked(given: Input, facts: Facts) -> Progress:
@@ -105,7 +106,7 @@ def old_cluster_is_aside(given: Input, facts: Facts) -> Progress:
     if cluster is None:
         if standing is not None and (standing.becomes or standing.status == "renaming"):
             return pending(f"{standing.name} is {standing.status}")
-        return failed(f"there is no cluster {given.names.aside if given.names else 'aside'}")
+        return failed(f"there is no cluster {given.literal_names.aside}")
     if serves(cluster.status):
         return settled(f"the old cluster is {cluster.name}")
     if cluster.status in BROKEN:
@@ -143,13 +144,13 @@ def snapshot_is_archived(given: Input, facts: Facts) -> Progress:
     """Whether the copy says until when it is kept."""
     copy = next(iter(facts.made), None)
     if copy is None or ARCHIVED not in copy.tags:
-        return failed(f"{given.names.snapshot if given.names else 'the copy'} is gone, or is not marked as kept")
+        return failed(f"{given.literal_names.snapshot} is gone, or is not marked as kept")
     return settled(f"{copy.id} is kept")
 
 
 def expired_is_gone(given: Input, facts: Facts) -> Progress:
     """Whether everything that was to be deleted is, and what the clusters held to the last is in a snapshot."""
-    last = given.names.last if given.names else ()
+    last = given.literal_names.last
     taken = {each.id: _of_snapshot(each, each.id) for each in facts.made if each.id in last}
     if broken := next((each for each in taken.values() if each.state == "failed"), None):
         return broken
@@ -208,7 +209,7 @@ def what_stepping_aside_rests_on(facts: Facts) -> JsonValue:
 def what_deleting_rests_on(facts: Facts) -> JsonValue:
     """Everything that is to be deleted is what it was, and its day has come."""
     doomed: list[JsonValue] = [
-        [each.name, each.id, each.delete_after, each.kept_in or ""]
+        [each.name, each.id, each.delete_after, each.kept_in]
         for each in sorted(facts.expired, key=lambda each: each.name)
         if each.may_go
     ]
