@@ -45,6 +45,7 @@ from runbooks.catalogue.aurora_snapshot_restore.tags import (
     last_snapshot,
     marker,
 )
+from runbooks.catalogue.aurora_snapshot_restore.wanted import wanted
 from runbooks.frame.diagnose import plan_of
 from runbooks.model import (
     Change,
@@ -619,6 +620,11 @@ def test_a_snapshot_that_is_not_encrypted_is_copied_as_it_is_and_encrypted_when_
     assert change_of(decision, calls.RESTORE).parameters["KmsKeyId"] == KEY
 
 
+def test_a_snapshot_that_is_not_encrypted_does_not_become_so_because_the_old_cluster_is() -> None:
+    plain = ABROAD["snapshot"].model_copy(update={"encrypted": False, "key": None})
+    assert wanted(swap(source_region=THERE), US, HERE, plain, cluster(), (), default_key=False).kms_key is None
+
+
 def test_a_snapshot_of_another_account_is_shared_and_copied() -> None:
     asked = given(source_account="sales", kms_key=KEY)
     decision = decide(asked, facts(**FOREIGN, source_key=Key(arn=THEIR_KEY, state="Enabled")), NOW)
@@ -795,9 +801,17 @@ def test_a_network_of_both_kinds_and_a_backtrack_window_are_taken_over() -> None
     assert not {"NetworkType", "BacktrackWindow"} & set(restore)
 
 
+def test_what_is_off_in_the_old_cluster_is_not_spoken_of() -> None:
+    restore = change_of(decide(swap(), facts(standing=cluster()), NOW), calls.RESTORE).parameters
+    of_any = change_of(decide(given(), facts(), NOW), calls.RESTORE).parameters
+    assert set(restore) - set(of_any) == {"DBClusterParameterGroupName"}
+
+
 def test_what_only_the_other_engine_knows_is_not_taken_over() -> None:
     world = unlike(standing=cluster(**UNLIKE | {"engine": "aurora-mysql", "log_exports": ("slowquery",)}))
-    restore = change_of(decide(swap(), world, NOW), calls.RESTORE).parameters
+    decision = decide(swap(), world, NOW)
+    restore = change_of(decision, calls.RESTORE).parameters
+    assert "DBParameterGroupName" not in change_of(decision, calls.INSTANCES).parameters
     assert "EnableCloudwatchLogsExports" not in restore
     assert "DBClusterParameterGroupName" not in restore
     assert restore["BackupRetentionPeriod"] == 14
@@ -807,6 +821,13 @@ def test_a_restore_that_replaces_nothing_takes_over_nothing() -> None:
     decision = decide(given(replace="swap"), facts(), NOW)
     assert len([change for change in decision.changes if change.phase == calls.INSTANCES]) == 1
     assert "PreferredMaintenanceWindow" not in change_of(decision, calls.HAND_OVER).parameters
+    aside = {"aside": cluster("orders-replaced-1", **UNLIKE), "standing": None}
+    (created,) = [
+        change.parameters
+        for change in decide(given(proved_by="status"), unlike(**aside), NOW).changes
+        if change.phase == calls.INSTANCES
+    ]
+    assert created["DBInstanceClass"] == "db.r6g.large"
 
 
 def test_a_maintenance_window_that_an_earlier_run_has_set_is_not_set_again() -> None:
@@ -1195,9 +1216,9 @@ def test_nothing_is_deleted_before_its_day() -> None:
 
 
 def test_a_copy_that_is_wanted_again_is_not_deleted_under_the_run() -> None:
-    wanted = kept(COPY, "orders-copy-1", tags={DELETE_AFTER: "2026-11-01"})
-    assert list(expired("orders", [], [wanted], MARK, NOW)) == []
-    assert len(list(expired("orders", [], [wanted], "orders from another", NOW))) == 1
+    copy = kept(COPY, "orders-copy-1", tags={DELETE_AFTER: "2026-11-01"})
+    assert list(expired("orders", [], [copy], MARK, NOW)) == []
+    assert len(list(expired("orders", [], [copy], "orders from another", NOW))) == 1
 
 
 def test_what_is_restored_is_not_deleted_under_the_run() -> None:

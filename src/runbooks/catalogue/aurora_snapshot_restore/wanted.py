@@ -9,7 +9,6 @@ from runbooks.catalogue.aurora_snapshot_restore.input import Capacity, Input
 from runbooks.catalogue.aurora_snapshot_restore.tags import DEFAULT_CLASS
 from runbooks.model import Model
 
-MOST_INSTANCES = 16
 POSTGRES, MYSQL = "aurora-postgresql", "aurora-mysql"
 
 
@@ -59,7 +58,8 @@ def wanted(
     """
     model = old if given.replace == "swap" else None
     alike = model if model and model.engine == snapshot.engine else None
-    writer = instances[0] if model and instances else None
+    there = instances if model else ()
+    writer = next(iter(there), None)
     across_regions, across_accounts = snapshot.region != region, snapshot.account != account
     kms_key = given.kms_key
     if kms_key is None and snapshot.encrypted:
@@ -69,7 +69,7 @@ def wanted(
         engine=snapshot.engine,
         engine_version=given.engine_version or snapshot.version,
         instance_class=given.instance_class or (writer.instance_class if writer else DEFAULT_CLASS),
-        instances=given.instances or min(len(instances) if model else 0, MOST_INSTANCES) or 1,
+        instances=given.instances or len(there) or 1,
         capacity=given.capacity or (model.capacity if model else None),
         subnet_group=given.subnet_group or (model.subnet_group if model else None),
         security_groups=given.security_groups or (model.security_groups if model else ()),
@@ -100,7 +100,7 @@ def _as_there(model: Cluster, alike: Cluster | None) -> dict[str, JsonValue]:
         "BacktrackWindow": alike.backtrack or None if alike else None,
         "EnableCloudwatchLogsExports": list(alike.log_exports) or None if alike else None,
         "CopyTagsToSnapshot": model.copies_tags or None,
-        "BackupRetentionPeriod": model.backup_days or None,
+        "BackupRetentionPeriod": model.backup_days,
         "PreferredBackupWindow": model.backup_window,
     }
     return {name: value for name, value in settings.items() if value is not None}
