@@ -233,12 +233,19 @@ CASES = [
     Case(
         "name clash",
         facts(standing=cluster()),
-        "There is a cluster orders already (aurora-postgresql 16.6, available, 1 instances), and replace is never",
+        "There is a cluster orders already (aurora-postgresql 16.6, available, 1 instance), and replace is never",
     ),
+    Case("name clash with a cluster without instances", facts(standing=cluster(members=())), "available, 0 instances)"),
     Case(
         "name clash with a cluster of another snapshot of ours",
         facts(standing=cluster(tags={**OURS, RESTORES: "orders from another", FINISHED: "x"})),
         "There is a cluster orders already",
+    ),
+    Case(
+        "a cluster that cannot be renamed and is going",
+        facts(standing=cluster(status="deleting")),
+        "orders is deleting, so it can be neither kept in a snapshot nor renamed; look again when it is available, or",
+        swap(),
     ),
     Case(
         "a cluster that cannot be renamed now",
@@ -506,6 +513,37 @@ CASES = [
         verdict=Verdict.HAND_OFF,
     ),
     Case(
+        "what an earlier run has made is being deleted",
+        facts(standing=made(status="deleting"), ours=made(status="deleting"), instances=(instance(status="deleting"),)),
+        "made orders from this snapshot, and orders is deleting, orders-1 is deleting; look again when that is over",
+    ),
+    Case(
+        "an instance that an earlier run has made is being deleted",
+        facts(standing=made(), ours=made(), instances=(instance(status="deleting"),)),
+        "made orders from this snapshot, and orders-1 is deleting; look again when that is over",
+    ),
+    Case(
+        "a finished cluster that somebody has renamed",
+        facts(ours=made("orders-1", tags={**OURS, FINISHED: "x"}, members=())),
+        f"An earlier run has made orders-1 from {ID}, 3 h 30 min old (available, no instances), which has been renamed"
+        " since; it is adopted, and what is left is: Create its instances, Give the new cluster its name, Hand",
+        verdict=Verdict.REMEDIABLE,
+    ),
+    Case(
+        "a copy that an earlier run has made",
+        facts(key=Key(arn=OTHER_KEY, state="Enabled"), made=(kept(COPY, "c", key=OTHER_KEY),)),
+        "old, is restored from the copy that an earlier run has made.",
+        given(kms_key=OTHER_KEY),
+        Verdict.REMEDIABLE,
+    ),
+    Case(
+        "no copy yet",
+        facts(key=Key(arn=OTHER_KEY, state="Enabled")),
+        "old, is copied and restored.",
+        given(kms_key=OTHER_KEY),
+        Verdict.REMEDIABLE,
+    ),
+    Case(
         "gone since",
         finished(standing=None, ours=None),
         "does not exist",
@@ -532,6 +570,7 @@ def test_each_situation_is_decided_with_its_reason(case: Case) -> None:
         ("stopped", Verdict.HAND_OFF, "is stopped; start it"),
         ("inaccessible-encryption-credentials", Verdict.HAND_OFF, "look at its events"),
         ("starting", Verdict.REFUSED, "is starting; look again"),
+        ("deleting", Verdict.REFUSED, "is deleting; look again"),
     ],
 )
 def test_a_finished_cluster_is_judged_by_its_state(status: str, verdict: Verdict, says: str) -> None:
@@ -541,6 +580,7 @@ def test_a_finished_cluster_is_judged_by_its_state(status: str, verdict: Verdict
     decision = decide(given(), world.model_copy(update={"ours": now, "standing": now}), NOW)
     assert decision.verdict is verdict
     assert says in decision.reason
+    assert decision.for_now is (status == "starting")
 
 
 def test_a_finished_cluster_is_healthy_even_when_its_snapshot_is_gone() -> None:
@@ -548,10 +588,48 @@ def test_a_finished_cluster_is_healthy_even_when_its_snapshot_is_gone() -> None:
     assert decide(asked, finished(asked, snapshot=None), NOW).verdict is Verdict.HEALTHY
 
 
-def test_an_instance_that_is_starting_is_waited_for() -> None:
-    decision = decide(given(), finished(instances=(instance(status="creating"),)), NOW)
-    assert decision.verdict is Verdict.REFUSED
-    assert "orders-1 is creating" in decision.reason
+@pytest.mark.parametrize(
+    ("asked", "states", "verdict", "says", "for_now"),
+    [
+        (1, ("creating",), Verdict.REFUSED, "and orders-1 is creating; look again when it is done", True),
+        (2, ("creating", "starting"), Verdict.REFUSED, "and orders-1 is creating, orders-2 is starting; look", True),
+        (2, ("available", "creating"), Verdict.REFUSED, "and orders-2 is creating; look again", True),
+        (2, ("creating", "deleting"), Verdict.REFUSED, "orders-2 is deleting; look again", False),
+        (2, ("deleting",), Verdict.REFUSED, "and orders-1 is deleting; look again", False),
+        (1, ("failed",), Verdict.HAND_OFF, "and orders-1 is failed; look at the events of orders-1", False),
+        (2, ("failed",), Verdict.HAND_OFF, "and orders-1 is failed; look at the events of orders-1", False),
+        (1, ("available", "failed"), Verdict.HEALTHY, "with 1 instance.", False),
+        (1, ("available", "deleting"), Verdict.HEALTHY, "with 1 instance.", False),
+        (2, ("available", "available"), Verdict.HEALTHY, "with 2 instances.", False),
+        (2, ("creating",), Verdict.REMEDIABLE, "lacks something: Create its instances.", False),
+    ],
+)
+def test_a_finished_cluster_is_judged_by_its_instances(
+    asked: int, states: tuple[str, ...], verdict: Verdict, says: str, for_now: bool
+) -> None:
+    named = [(f"orders-{number}", state) for number, state in enumerate(states, 1)]
+    base = finished()
+    assert base.ours is not None
+    done = base.ours.model_copy(update={"members": tuple(name for name, _ in named)})
+    world = finished(ours=done, standing=done, instances=tuple(instance(name, status=state) for name, state in named))
+    decision = decide(given(instances=asked), world, NOW)
+    assert (decision.verdict, decision.for_now) == (verdict, for_now)
+    assert says in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("taken", "age"),
+    [
+        ("2026-11-21T02:59:30Z", "0 h 0 min"),
+        ("2026-11-21T01:01:00Z", "1 h 59 min"),
+        ("2026-11-19T03:01:00Z", "47 h 59 min"),
+        ("2026-11-19T03:00:00Z", "2 d 0 h"),
+        ("2026-11-15T00:30:00Z", "6 d 2 h"),
+        ("2026-11-21T03:05:00Z", "0 h 0 min"),
+    ],
+)
+def test_the_plan_says_how_old_the_data_is(taken: str, age: str) -> None:
+    assert f"{ID}, {age} old" in decide(given(), facts(snapshot=snapshot(created=taken)), NOW).reason
 
 
 # -- what is planned ---------------------------------------------------------------------------------------------------
@@ -1019,6 +1097,14 @@ def test_instances_that_carry_our_tag_are_adopted_too() -> None:
     ]
 
 
+def test_a_data_api_that_is_on_already_is_not_switched_on_again() -> None:
+    for on in (True, False):
+        there = made(data_api=on)
+        decision = decide(given(admin_secret=ADMIN), facts(standing=there, ours=there, instances=(instance(),)), NOW)
+        assert (calls.DATA_API in phases(decision)) is not on
+        assert "(available, orders-1 available), which was not finished" in decision.reason
+
+
 def test_a_temporary_cluster_of_an_aborted_swap_is_adopted_under_its_name() -> None:
     there = made("orders-20261120-010000", members=())
     decision = decide(swap(), facts(standing=cluster(), ours=there), NOW)
@@ -1134,6 +1220,12 @@ def test_more_instances_are_added_to_a_finished_cluster_and_nothing_of_it_is_eve
     assert change.parameters["DBInstanceClass"] == "db.r6g.2xlarge"
     assert isinstance(change.undo, Undo)
     assert change.undo.first is None
+    for asked, world, its_class in (
+        (given(instances=2, instance_class="db.r6g.4xlarge"), finished(), "db.r6g.4xlarge"),
+        (given(), finished(instances=()), "db.r6g.large"),
+    ):
+        (change,) = decide(asked, world, NOW).changes
+        assert change.parameters["DBInstanceClass"] == its_class
 
 
 def test_other_users_are_set_up_on_a_finished_cluster_which_cannot_be_undone() -> None:

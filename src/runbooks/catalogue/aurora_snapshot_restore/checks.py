@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Facts, Key, Snapshot, serves
+from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Facts, Instance, Key, Snapshot, serves
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.wanted import MYSQL, POSTGRES, Wanted
 from runbooks.model import Decision, hand_off, refused
 
 _TAGS_MOST, _OWN_TAGS = 50, 6
+_GOING = frozenset({"deleting", "stopping"})
 _SHARE = "share it with this account under a customer managed key"
 
 
@@ -76,14 +77,14 @@ def objection_to_leftovers(facts: Facts) -> Decision | None:
     cluster = facts.ours
     if cluster is None:
         return None
-    where = f"--region {facts.region}"
+    instances, where = facts.instances_of(cluster), f"--region {facts.region}"
     if cluster.status in BROKEN:
         return hand_off(
             f"An earlier run has made {cluster.name} from this snapshot, and it is {cluster.status}; delete it, then"
             " start again.",
             command=f"aws rds delete-db-cluster --db-cluster-identifier {cluster.name} --skip-final-snapshot {where}",
         )
-    for instance in facts.instances_of(cluster):
+    for instance in instances:
         if instance.status in BROKEN:
             return hand_off(
                 f"{instance.name} in {cluster.name} is {instance.status}; delete it, then start again.",
@@ -93,6 +94,12 @@ def objection_to_leftovers(facts: Facts) -> Decision | None:
         return hand_off(
             f"{cluster.name} was restored from this snapshot and is stopped; start it.",
             command=f"aws rds start-db-cluster --db-cluster-identifier {cluster.name} {where}",
+        )
+    all_of_it: tuple[Cluster | Instance, ...] = (cluster, *instances)
+    if going := [f"{each.name} is {each.status}" for each in all_of_it if each.status in _GOING]:
+        return refused(
+            f"An earlier run has made {cluster.name} from this snapshot, and {', '.join(going)}; look again when that"
+            " is over."
         )
     return None
 
@@ -114,8 +121,8 @@ def objection_to_target(given: Input, facts: Facts) -> Decision | None:
     if given.replace == "never":
         return refused(
             f"There is a cluster {standing.name} already ({standing.engine} {standing.version}, {standing.status},"
-            f" {len(standing.members)} instances), and replace is never: choose another target, or replace: swap, which"
-            " keeps it under a dated name."
+            f" {len(standing.members)} instance{'s' if len(standing.members) != 1 else ''}), and replace is never:"
+            " choose another target, or replace: swap, which keeps it under a dated name."
         )
     if standing.global_cluster is not None:
         return refused(
@@ -135,7 +142,7 @@ def objection_to_target(given: Input, facts: Facts) -> Decision | None:
     if not serves(standing.status):
         return refused(
             f"{standing.name} is {standing.status}, so it can be neither kept in a snapshot nor renamed; look again"
-            " when it is available."
+            " when it is available, or gone."
         )
     return None
 

@@ -13,7 +13,7 @@ from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Fa
 from runbooks.catalogue.aurora_snapshot_restore.findings import findings
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
 from runbooks.catalogue.aurora_snapshot_restore.plan import Draft, prepared
-from runbooks.catalogue.aurora_snapshot_restore.tags import FINISHED
+from runbooks.catalogue.aurora_snapshot_restore.tags import DEFAULT_CLASS, FINISHED
 from runbooks.catalogue.aurora_snapshot_restore.wanted import Wanted, wanted
 from runbooks.model import Decision, hand_off, healthy, refused, remediable
 
@@ -116,16 +116,23 @@ def _of_finished(given: Input, facts: Facts, cluster: Cluster, now: datetime) ->
     asked = given.instances or 1
     standing = [instance.name for instance in instances if stands(instance.status)]
     lacking = [f"{each.name} is {each.status}" for each in instances if each.name not in standing]
-    if len(standing) < asked <= len(instances):
+    broken = next((each.name for each in instances if each.status in BROKEN), None)
+    if len(standing) < asked and broken is not None:
+        return hand_off(
+            f"{name} was restored from this snapshot, and {', '.join(lacking)}; look at the events of {broken}.",
+            command=f"aws rds describe-events --source-type db-instance --source-identifier {broken} {where}",
+        )
+    going = any(each.status == "deleting" for each in instances)
+    if len(standing) < asked and (asked <= len(instances) or going):
         return refused(
             f"{name} was restored from this snapshot, and {', '.join(lacking)}; look again when it is done.",
-            for_now=all(each.status in {"creating", "starting"} for each in instances if not stands(each.status)),
+            for_now=all(each.status in {"creating", "starting"} for each in instances if each.name not in standing),
         )
     draft = Draft(given, facts, now, None)
     if given.admin_secret is not None and not cluster.data_api:
         draft.data_api()
     if len(instances) < asked:
-        there = next((instance.instance_class for instance in instances), "db.r6g.large")
+        there = next((instance.instance_class for instance in instances), DEFAULT_CLASS)
         draft.instances(cluster.engine, given.instance_class or there, given.instance_parameters)
     if cluster.tags[FINISHED] != prepared(given, draft.users):
         draft.set_up_users()
@@ -186,9 +193,10 @@ def _what_for(draft: Draft, snapshot: Snapshot, now: datetime) -> str:
     if ours is not None:
         instances = [f"{each.name} {each.status}" for each in facts.instances_of(ours)] or ["no instances"]
         todo = [phase for phase in _ORDER if phase in phases]
+        since = "has been renamed since" if FINISHED in ours.tags else "was not finished"
         return (
-            f"An earlier run has made {ours.name} from {age} ({ours.status}, {', '.join(instances)}) and was not"
-            f" finished; it is adopted, and what is left is: {', '.join(todo)}."
+            f"An earlier run has made {ours.name} from {age} ({ours.status}, {', '.join(instances)}), which {since}; it"
+            f" is adopted, and what is left is: {', '.join(todo)}."
         )
     copies = [change for change in draft.changes if change.phase == calls.COPY]
     how = "restored"
