@@ -524,10 +524,9 @@ CASES = [
     ),
     Case(
         "a finished cluster that somebody has renamed",
-        facts(ours=made("orders-1", tags={**OURS, FINISHED: "x"}, members=())),
-        f"An earlier run has made orders-1 from {ID}, 3 h 30 min old (available, no instances), which has been renamed"
-        " since; it is adopted, and what is left is: Create its instances, Give the new cluster its name, Hand",
-        verdict=Verdict.REMEDIABLE,
+        facts(ours=made("orders-1", tags={**OURS, FINISHED: "x"}, status="storage-full")),
+        "orders-1 was restored from this snapshot and finished, and is not called orders any more; rename it back, or"
+        " remove its tag runbooks:restores",
     ),
     Case(
         "a copy that an earlier run has made",
@@ -1086,6 +1085,12 @@ def test_a_cluster_that_carries_our_tag_is_adopted_instead_of_made_again() -> No
     assert "what is left is: Create its instances, Hand the cluster over" in decision.reason
 
 
+def test_what_is_adopted_counts_against_no_quota_again() -> None:
+    there, full = made(), {"DBClusters": Quota(used=40, most=40), "DBInstances": Quota(used=40, most=40)}
+    world = facts(standing=there, ours=there, instances=(instance(tags={RESTORES: MARK}),), quotas=full)
+    assert decide(given(), world, NOW).verdict is Verdict.REMEDIABLE
+
+
 def test_instances_that_carry_our_tag_are_adopted_too() -> None:
     there = made(members=("orders-1",))
     tagged = instance(status="creating", tags={RESTORES: MARK})
@@ -1102,7 +1107,7 @@ def test_a_data_api_that_is_on_already_is_not_switched_on_again() -> None:
         there = made(data_api=on)
         decision = decide(given(admin_secret=ADMIN), facts(standing=there, ours=there, instances=(instance(),)), NOW)
         assert (calls.DATA_API in phases(decision)) is not on
-        assert "(available, orders-1 available), which was not finished" in decision.reason
+        assert "(available, orders-1 available) and was not finished" in decision.reason
 
 
 def test_a_temporary_cluster_of_an_aborted_swap_is_adopted_under_its_name() -> None:

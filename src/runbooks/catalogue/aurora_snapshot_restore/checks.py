@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from runbooks.catalogue.aurora_snapshot_restore.facts import BROKEN, Cluster, Facts, Instance, Key, Snapshot, serves
 from runbooks.catalogue.aurora_snapshot_restore.input import Input
+from runbooks.catalogue.aurora_snapshot_restore.tags import FINISHED, RESTORES
 from runbooks.catalogue.aurora_snapshot_restore.wanted import MYSQL, POSTGRES, Wanted
 from runbooks.model import Decision, hand_off, refused
 
@@ -72,11 +73,17 @@ def _secrets_of(given: Input) -> list[str]:
     return sorted(name for name in names if name is not None)
 
 
-def objection_to_leftovers(facts: Facts) -> Decision | None:
-    """What an aborted run has left and cannot be gone on with."""
+def objection_to_leftovers(given: Input, facts: Facts) -> Decision | None:
+    """What an earlier run has left and cannot be gone on with."""
     cluster = facts.ours
     if cluster is None:
         return None
+    if FINISHED in cluster.tags:
+        # Adopted, it would be deleted by an undo, and nobody but its users knows what they have written to it.
+        return refused(
+            f"{cluster.name} was restored from this snapshot and finished, and is not called {given.target} any more;"
+            f" rename it back, or remove its tag {RESTORES} to have another one made."
+        )
     instances, where = facts.instances_of(cluster), f"--region {facts.region}"
     if cluster.status in BROKEN:
         return hand_off(

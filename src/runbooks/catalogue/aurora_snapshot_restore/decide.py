@@ -30,8 +30,7 @@ _COUNTED = {
 def decide(given: Input, facts: Facts, now: datetime) -> Decision:
     """Healthy when the target is there, was made from this snapshot, and has all that is asked for."""
     cluster, snapshot = facts.ours, facts.snapshot
-    finished = cluster is not None and cluster == facts.standing and FINISHED in cluster.tags
-    if cluster is not None and finished:
+    if cluster is not None and cluster == facts.standing and FINISHED in cluster.tags:
         return _of_finished(given, facts, cluster, now).seeing(findings(given, facts))
     if snapshot is None:
         return refused(f"There is no {facts.sought}; correct it, or wait until there is one.")
@@ -46,7 +45,7 @@ def _of_snapshot(given: Input, facts: Facts, snapshot: Snapshot, want: Wanted, n
         checks.objection_to_rename(facts),
         checks.objection_to_target(given, facts),
         *checks.objections(given, facts, snapshot, want),
-        checks.objection_to_leftovers(facts),
+        checks.objection_to_leftovers(given, facts),
         checks.objection_to_input(given, facts.region, snapshot),
         checks.objection_to_proof(given, facts, snapshot),
         checks.objection_to_secrets(given, facts),
@@ -193,10 +192,9 @@ def _what_for(draft: Draft, snapshot: Snapshot, now: datetime) -> str:
     if ours is not None:
         instances = [f"{each.name} {each.status}" for each in facts.instances_of(ours)] or ["no instances"]
         todo = [phase for phase in _ORDER if phase in phases]
-        since = "has been renamed since" if FINISHED in ours.tags else "was not finished"
         return (
-            f"An earlier run has made {ours.name} from {age} ({ours.status}, {', '.join(instances)}), which {since}; it"
-            f" is adopted, and what is left is: {', '.join(todo)}."
+            f"An earlier run has made {ours.name} from {age} ({ours.status}, {', '.join(instances)}) and was not"
+            f" finished; it is adopted, and what is left is: {', '.join(todo)}."
         )
     copies = [change for change in draft.changes if change.phase == calls.COPY]
     how = "restored"
