@@ -590,7 +590,7 @@ def test_a_finished_cluster_is_healthy_even_when_its_snapshot_is_gone() -> None:
 @pytest.mark.parametrize(
     ("asked", "states", "verdict", "says", "for_now"),
     [
-        (1, ("creating",), Verdict.REFUSED, "and orders-1 is creating; look again when it is done", True),
+        (None, ("creating",), Verdict.REFUSED, "and orders-1 is creating; look again when it is done", True),
         (2, ("creating", "starting"), Verdict.REFUSED, "and orders-1 is creating, orders-2 is starting; look", True),
         (2, ("available", "creating"), Verdict.REFUSED, "and orders-2 is creating; look again", True),
         (2, ("creating", "deleting"), Verdict.REFUSED, "orders-2 is deleting; look again", False),
@@ -604,7 +604,7 @@ def test_a_finished_cluster_is_healthy_even_when_its_snapshot_is_gone() -> None:
     ],
 )
 def test_a_finished_cluster_is_judged_by_its_instances(
-    asked: int, states: tuple[str, ...], verdict: Verdict, says: str, for_now: bool
+    asked: int | None, states: tuple[str, ...], verdict: Verdict, says: str, for_now: bool
 ) -> None:
     named = [(f"orders-{number}", state) for number, state in enumerate(states, 1)]
     base = finished()
@@ -620,6 +620,7 @@ def test_a_finished_cluster_is_judged_by_its_instances(
     ("taken", "age"),
     [
         ("2026-11-21T02:59:30Z", "0 h 0 min"),
+        ("2026-11-21T02:00:00Z", "1 h 0 min"),
         ("2026-11-21T01:01:00Z", "1 h 59 min"),
         ("2026-11-19T03:01:00Z", "47 h 59 min"),
         ("2026-11-19T03:00:00Z", "2 d 0 h"),
@@ -1233,6 +1234,13 @@ def test_more_instances_are_added_to_a_finished_cluster_and_nothing_of_it_is_eve
         assert change.parameters["DBInstanceClass"] == its_class
 
 
+@pytest.mark.parametrize("choice", [{"id": ID}, {"arn": ARN}])
+def test_what_a_finished_cluster_was_restored_from_is_literal_also_when_the_snapshot_is_gone(choice: Any) -> None:
+    asked = given(instances=2, snapshot=choice)
+    world = finished(snapshot=None if "arn" in choice else snapshot())
+    assert resolved(asked, decide(asked, world, NOW)).snapshot.arn == ARN
+
+
 def test_other_users_are_set_up_on_a_finished_cluster_which_cannot_be_undone() -> None:
     asked = given(admin_secret=ADMIN, users=USERS)
     decision = decide(asked, finished(), NOW)
@@ -1250,6 +1258,14 @@ def test_a_finished_cluster_gets_back_its_data_api_and_protection() -> None:
     bare = world.ours.model_copy(update={"data_api": False, "protected": False})
     decision = decide(asked, world.model_copy(update={"ours": bare, "standing": bare}), NOW)
     assert operations(decision) == ["rds:EnableHttpEndpoint", "rds:ModifyDBCluster"]
+
+
+def test_a_finished_cluster_needs_neither_where_neither_is_asked_for() -> None:
+    world = finished()
+    assert world.ours is not None
+    bare = world.ours.model_copy(update={"data_api": False, "protected": False})
+    asked = given(deletion_protection=False)
+    assert decide(asked, finished(ours=bare, standing=bare), NOW).verdict is Verdict.HEALTHY
 
 
 def test_a_copy_that_an_aborted_run_has_not_archived_is_archived_by_the_next() -> None:
