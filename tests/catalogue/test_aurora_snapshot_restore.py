@@ -947,14 +947,23 @@ def test_a_swap_that_only_the_status_proves_is_warned_of(asked: Input, engine: s
     assert found.meaning.startswith("the new cluster takes the name orders with its status as the only proof")
 
 
-@pytest.mark.parametrize("there", [None, cluster()], ids=["nothing there", "a cluster that may not be replaced"])
-def test_a_restore_that_replaces_nothing_may_do_without_connecting(there: Cluster | None) -> None:
-    decision = decide(given(), facts(standing=there), NOW)
-    (found,) = [finding for finding in decision.findings if finding.id == "not-connected"]
-    assert (found.severity, found.meaning) == (
-        Severity.INFO,
-        "nobody connects to the database to see whether it works",
-    )
+@pytest.mark.parametrize(
+    ("asked", "there", "severity"),
+    [
+        (given(), {}, Severity.INFO),
+        (swap(), {}, Severity.INFO),
+        (given(), {"standing": cluster()}, Severity.INFO),
+        (given(), {"aside": cluster("orders-replaced-1")}, Severity.WARNING),
+        (swap(), {"standing": cluster()}, Severity.WARNING),
+    ],
+    ids=["nothing there", "nothing to swap", "a cluster that may not be replaced", "half-way replaced", "a swap"],
+)
+def test_not_to_connect_weighs_more_where_a_cluster_is_replaced(
+    asked: Input, there: dict[str, Any], severity: Severity
+) -> None:
+    (found,) = [each for each in decide(asked, facts(**there), NOW).findings if each.id == "not-connected"]
+    assert found.severity is severity
+    assert (found.meaning == "nobody connects to the database to see whether it works") is (severity is Severity.INFO)
 
 
 def test_a_swap_with_nothing_there_is_a_plain_restore() -> None:
