@@ -79,7 +79,6 @@ class Gateway:
             self._server = make_server(
                 "127.0.0.1", port, self._serve, threaded=True, request_handler=Handler, fd=listening.fileno()
             )
-        self._server.daemon_threads = True  # type: ignore[attr-defined]  # of its mixin
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 

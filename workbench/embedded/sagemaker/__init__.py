@@ -846,7 +846,8 @@ def scale(aws: EmbeddedAws, endpoint: str, variant: str, minimum: int, maximum: 
 
 def composite_alarm(aws: EmbeddedAws, name: str, *of: str) -> str:
     """A composite alarm, which rings while one of the others does; its name. moto has the alarm, not the operation."""
-    unset = dict.fromkeys(
+    # A composite alarm has none of these, which moto asks for all the same.
+    unset: dict[str, Any] = dict.fromkeys(
         ("namespace", "metric_name", "comparison_operator", "evaluation_periods", "period", "threshold", "statistic")
     )
     cloudwatch_backends[aws.account_id][aws.region].put_metric_alarm(
@@ -855,6 +856,6 @@ def composite_alarm(aws: EmbeddedAws, name: str, *of: str) -> str:
         dimensions=[],
         alarm_actions=[],
         rule=" OR ".join(f"ALARM({each})" for each in of),
-        **unset,  # type: ignore[arg-type]  # a composite alarm has none of these
+        **unset,
     )
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator, with_config
 from typing_extensions import TypedDict
 
 from runbooks.model import RunInput
@@ -85,19 +85,17 @@ def day_of(text: str) -> date:
     return date.fromisoformat(text) if len(text) == len("2026-11-20") else datetime.fromisoformat(text).date()
 
 
+@with_config(_STRICT)
 class Grant(TypedDict):
     """What a role may do in a schema."""
-
-    __pydantic_config__ = _STRICT  # type: ignore[misc]  # where pydantic looks for it
 
     schema: SqlName
     access: Literal["read", "write"]
 
 
+@with_config(_STRICT)
 class Rows(TypedDict):
     """A table that must be there, and the least number of rows that it must have."""
-
-    __pydantic_config__ = _STRICT  # type: ignore[misc]  # where pydantic looks for it
 
     schema: SqlName
     table: SqlName
