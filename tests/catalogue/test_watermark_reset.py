@@ -130,6 +130,7 @@ def test_each_situation_is_decided_with_its_reason(case: Case) -> None:
     [
         (OLD, NEW, "duplicates", Severity.WARNING, "backwards by 3 d 2 h"),
         (NEW, OLD, "gap", Severity.CRITICAL, "forwards by 3 d 2 h"),
+        ("2026-11-13T00:00:00.500Z", NEW, "duplicates", Severity.WARNING, "backwards by less than 1 s, from"),
         ("yesterday", NEW, "watermark-format", Severity.WARNING, "yesterday is no timestamp"),
         (SAME, NEW, "spelt-otherwise", Severity.INFO, f"{SAME} and {NEW} are the same timestamp"),
         (None, NEW, "watermark-not-found", Severity.CRITICAL, "customers/updated_at has no watermark"),

@@ -255,7 +255,7 @@ def _distance(current: datetime | int, wanted: datetime | int) -> str:
 def _duration(length: timedelta) -> str:
     hours, rest = divmod(length.seconds, 3600)
     parts = [(length.days, "d"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
-    return " ".join(f"{amount} {unit}" for amount, unit in parts if amount)
+    return " ".join(f"{amount} {unit}" for amount, unit in parts if amount) or "less than 1 s"
 
 
 def _item(given: Input) -> str:
